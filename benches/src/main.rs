@@ -1,0 +1,3 @@
+//! CPU per chunk through the host, beside a native program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! FunASR realtime protocol and the replay cursors, as a pure state machine.

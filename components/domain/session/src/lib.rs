@@ -1,0 +1,1 @@
+//! What a session is: ids, roles, client frames, ingest, capture, config.

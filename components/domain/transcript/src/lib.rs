@@ -1,0 +1,1 @@
+//! Utterances, the merged view, speakers and latencies.

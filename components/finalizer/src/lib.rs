@@ -1,0 +1,1 @@
+//! Leaf component: chunks and result.json in the blob store.

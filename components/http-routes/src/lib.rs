@@ -1,0 +1,1 @@
+//! Entry component: the HTTP API.

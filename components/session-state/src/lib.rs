@@ -1,0 +1,1 @@
+//! Leaf component: owns every key of the key-value store.

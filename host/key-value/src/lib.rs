@@ -1,0 +1,1 @@
+//! The key-value store: Spin's SQLite file and schema.

@@ -1,0 +1,1 @@
+//! Lanes, timers and sockets: the host half of realtime:sockets, without wasm.

@@ -1,0 +1,1 @@
+//! What is to be run: spin.toml or the locked app, runtime-config.toml, variables.

@@ -1,0 +1,3 @@
+//! The host: wasmtime, composed components, one port.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The real host, real components, real sockets, real stores.

@@ -1,0 +1,1 @@
+//! The DashScope realtime ASR protocol, answered by a simulator.

@@ -1,0 +1,3 @@
+//! The DashScope realtime ASR protocol, answered by a simulator.
+
+fn main() {}

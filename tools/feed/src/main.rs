@@ -1,0 +1,3 @@
+//! Streams an audio file into the gateway.
+
+fn main() {}

@@ -1,2 +1,129 @@
-//! Leaf component: the FunASR state machine behind WIT.
-wit_bindgen::generate!({path:"../../wit", world:"asr-bridge-component"});
+//! Leaf component: the FunASR state machine behind WIT. It only translates: what is decided is
+//! decided in the crate `funasr`, and nothing here waits, stores or opens anything.
+
+use bindings::exports::interview::gateway::asr_bridge as wit;
+use bindings::interview::gateway::types::Seconds;
+use funasr::{Action, Connection, Input, Sentence, Settings, State};
+
+#[allow(missing_docs, unsafe_code)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "interview:gateway/asr-bridge-component",
+    });
+    use super::Bridge;
+    export!(Bridge);
+}
+
+struct Bridge;
+
+impl wit::Guest for Bridge {
+    fn step(
+        state: Option<String>,
+        settings: wit::Settings,
+        now: u64,
+        random: u64,
+        room: u32,
+        inputs: Vec<wit::Input>,
+    ) -> Result<wit::Outcome, String> {
+        let state = parse(state.as_deref())?;
+        let inputs = inputs.into_iter().map(input);
+        let (state, actions) =
+            funasr::step(state, &self::settings(settings), now, random, room, inputs);
+        let state = serde_json::to_string(&state).map_err(|error| error.to_string())?;
+        Ok(wit::Outcome { state, actions: actions.into_iter().map(action).collect() })
+    }
+
+    fn inspect(state: Option<String>) -> Result<wit::Status, String> {
+        let status = parse(state.as_deref())?.status();
+        Ok(wit::Status {
+            connection: match status.connection {
+                Connection::Disconnected => wit::Connection::Disconnected,
+                Connection::Connecting => wit::Connection::Connecting,
+                Connection::Running => wit::Connection::Running,
+                Connection::Error => wit::Connection::Error,
+            },
+            socket: status.socket,
+            sent: status.sent,
+            final_ms: status.final_ms,
+            stored: status.stored,
+            consecutive_failures: status.consecutive_failures,
+            retry_at: status.retry_at,
+            last_error: status.last_error,
+            finished_tasks: status.finished_tasks,
+        })
+    }
+}
+
+fn parse(state: Option<&str>) -> Result<State, String> {
+    state.map_or_else(
+        || Ok(State::default()),
+        |text| {
+            serde_json::from_str(text)
+                .map_err(|error| format!("this is no state of the ASR bridge: {error}"))
+        },
+    )
+}
+
+fn settings(settings: wit::Settings) -> Settings {
+    Settings {
+        enabled: settings.enabled,
+        url: settings.url,
+        api_key: settings.api_key,
+        model: settings.model,
+        start_timeout_ms: u64::from(settings.start_timeout_ms),
+        catch_up_speed: f64::from(settings.catch_up_speed),
+        task_prefix: settings.task_prefix,
+        vocabulary_id: settings.vocabulary_id,
+        language_hint: settings.language_hint,
+        max_sentence_silence_ms: settings.max_sentence_silence_ms,
+        semantic_punctuation: settings.semantic_punctuation,
+    }
+}
+
+fn input(input: wit::Input) -> Input {
+    match input {
+        wit::Input::Stored(wit::Stored { seq, arrived }) => Input::Stored { seq, arrived },
+        wit::Input::Opened(wit::Opened { task, socket }) => Input::Opened { task, socket },
+        wit::Input::OpenFailed(wit::OpenFailed { task, status, reason }) => {
+            Input::OpenFailed { task, status, reason }
+        }
+        wit::Input::Text(wit::Text { task, text }) => Input::Text { task, text },
+        wit::Input::Closed(wit::Closed { task, code, reason }) => {
+            Input::Closed { task, code, reason }
+        }
+        wit::Input::Timer => Input::Timer,
+        wit::Input::SendFailed(reason) => Input::SendFailed(reason),
+        wit::Input::Flush(id) => Input::Flush(id),
+    }
+}
+
+fn action(action: Action) -> wit::Action {
+    match action {
+        Action::Open { task, url, headers, timeout_ms } => wit::Action::Open(wit::Open {
+            task,
+            url,
+            headers,
+            timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
+        }),
+        Action::SendText { socket, text } => {
+            wit::Action::SendText(wit::SendText { socket, text })
+        }
+        Action::SendSeconds { socket, first, last, mute_ms } => {
+            wit::Action::SendSeconds(wit::SendSeconds {
+                socket,
+                range: Seconds { first, last },
+                mute_ms,
+            })
+        }
+        Action::Close { socket } => wit::Action::Close(wit::Close { socket }),
+        Action::SetTimer(delay_ms) => wit::Action::SetTimer(delay_ms),
+        Action::Sentence(Sentence { start_ms, end_ms, text, arrived }) => {
+            wit::Action::Sentence(wit::Sentence { start_ms, end_ms, text, arrived })
+        }
+        Action::Flushed { id, untranscribed } => {
+            wit::Action::Flushed(wit::Flushed { id, untranscribed })
+        }
+        Action::Note(text) => wit::Action::Note(text),
+    }
+}

@@ -1,1 +1,25 @@
-//! FunASR realtime protocol and the replay cursors, as a pure state machine.
+//! The FunASR realtime protocol (DashScope WebSocket) and the replay cursors of one audio stream, as
+//! a pure state machine: [`step`] takes the state, the time and what happened, and gives actions.
+//!
+//! It must not do I/O, read a clock or make random numbers, and it never sees audio: it speaks of
+//! seconds of session time, and its caller sends the PCM of those seconds.
+//!
+//! Two cursors stand for the backlog, so that nothing is queued in memory: `sent`, the last second
+//! given to the current task, and `final_ms`, before which all text is final. When a task dies, the
+//! next one begins at `final_ms` again.
+
+mod arrivals;
+mod machine;
+mod message;
+mod pace;
+mod phase;
+mod settings;
+mod state;
+
+pub use machine::{Action, Input, Sentence, step};
+pub use phase::Connection;
+pub use settings::Settings;
+pub use state::{State, Status};
+
+/// One second of audio in session time.
+pub(crate) const SECOND_MS: u64 = 1000;

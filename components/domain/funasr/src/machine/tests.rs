@@ -1,0 +1,500 @@
+//! The state machine against the faults it is there for, then against random histories.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use proptest::prelude::*;
+
+use super::tests_support::Stream;
+use super::*;
+use crate::phase::Connection;
+
+fn sentences(actions: &[Action]) -> Vec<(u64, u64, &str)> {
+    let of = |action| match action {
+        &Action::Sentence(ref s) => Some((s.start_ms, s.end_ms, s.text.as_str())),
+        _ => None,
+    };
+    actions.iter().filter_map(of).collect()
+}
+
+fn sent(actions: &[Action]) -> Vec<(u32, u32, u32)> {
+    let of = |action: &Action| match action {
+        Action::SendSeconds { first, last, mute_ms, .. } => Some((*first, *last, *mute_ms)),
+        _ => None,
+    };
+    actions.iter().filter_map(of).collect()
+}
+
+fn opens(actions: &[Action]) -> usize {
+    actions.iter().filter(|a| matches!(a, Action::Open { .. })).count()
+}
+
+#[test]
+fn the_first_second_opens_one_connection_and_audio_waits_for_task_started() {
+    let mut stream = Stream::new();
+    let actions = stream.store(1);
+    assert_eq!(opens(&actions), 1);
+    assert!(sent(&actions).is_empty());
+    assert!(stream.task().starts_with("asr-realtime-teacher-"));
+    assert_eq!(opens(&stream.store(2)), 0, "one connection, not one per chunk");
+
+    let task = stream.task();
+    let actions = stream.give([Input::Opened { task, socket: "s1".into() }]);
+    assert!(matches!(&actions[0], Action::SendText { text, .. } if text.contains("run-task")));
+    assert!(sent(&actions).is_empty());
+    let actions = stream.event(&serde_json::json!({"header": {"event": "task-started"}}));
+    assert_eq!(sent(&actions), [(1, 2, 0)]);
+    assert_eq!(sent(&stream.store(3)), [(3, 3, 0)]);
+}
+
+#[test]
+fn a_task_that_dies_is_replayed_from_what_is_not_final_and_under_its_own_seconds() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    stream.store(2);
+    stream.start("s1");
+    for seq in 3..=6 {
+        stream.store(seq);
+    }
+    let actions = stream.sentence(200, 2_400, "one");
+    assert_eq!(sentences(&actions), [(200, 2_400, "one")]);
+
+    let task = stream.task();
+    let actions = stream.give([Input::Closed { task: task.clone(), code: 1006, reason: String::new() }]);
+    assert_eq!(opens(&actions), 0, "not at once");
+    assert_eq!(stream.state.status().connection, Connection::Error);
+    assert!(stream.state.status().last_error.is_some());
+
+    // The reconnect does not wait for a chunk.
+    stream.now = stream.state.status().retry_at.unwrap();
+    let actions = stream.give([Input::Timer]);
+    assert_eq!(opens(&actions), 1);
+    let actions = stream.start("s2");
+    assert_eq!(sent(&actions), [(3, 6, 400)], "from the second that holds 2.4 s, its start silenced");
+    assert_eq!(stream.state.status().last_error, None);
+    let actions = stream.sentence(400, 3_900, "two");
+    assert_eq!(sentences(&actions), [(2_400, 5_900, "two")]);
+}
+
+#[test]
+fn what_belongs_to_an_old_task_is_ignored() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    stream.start("s1");
+    let old = stream.task();
+    stream.give([Input::Closed { task: old.clone(), code: 1006, reason: String::new() }]);
+    stream.now += 20_000;
+    stream.give([Input::Timer]);
+    stream.start("s2");
+    let before = stream.state.clone();
+    let late = serde_json::json!({"header": {"event": "result-generated", "task_id": old},
+        "payload": {"output": {"sentence": {"begin_time": 0, "end_time": 900, "text": "late"}}}});
+    let actions = stream.give([
+        Input::Text { task: old.clone(), text: late.to_string() },
+        Input::Closed { task: old.clone(), code: 1000, reason: String::new() },
+        Input::OpenFailed { task: old.clone(), status: None, reason: String::new() },
+    ]);
+    assert!(sentences(&actions).is_empty());
+    assert_eq!(stream.state, before);
+    let actions = stream.give([Input::Opened { task: old, socket: "s9".into() }]);
+    assert!(actions.contains(&Action::Close { socket: "s9".into() }));
+}
+
+#[test]
+fn failures_back_off_with_a_cap_and_stay_one_loop() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    let mut pauses = Vec::new();
+    for seq in 2..12 {
+        let task = stream.task();
+        let reason = String::from("503");
+        stream.give([Input::OpenFailed { task, status: Some(503), reason }]);
+        let until = stream.state.status().retry_at.unwrap();
+        pauses.push(until - stream.now);
+        assert_eq!(opens(&stream.store(seq)), 0, "a chunk does not start a second loop");
+        stream.now = until;
+        assert_eq!(opens(&stream.give([Input::Timer])), 1);
+    }
+    assert!(pauses[0] >= RETRY_FIRST_MS / 2 && pauses[0] <= RETRY_FIRST_MS, "{pauses:?}");
+    assert!(pauses.iter().all(|p| *p <= RETRY_CAP_MS), "{pauses:?}");
+    assert!(*pauses.last().unwrap() >= RETRY_CAP_MS / 2, "{pauses:?}");
+    // A refused key says what to check.
+    let task = stream.task();
+    stream.give([Input::OpenFailed { task, status: Some(401), reason: String::new() }]);
+    assert!(stream.state.status().last_error.unwrap().contains("ALIYUN_DASHSCOPE_API_KEY"));
+}
+
+#[test]
+fn a_task_that_never_starts_is_given_up_and_closed() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    let task = stream.task();
+    stream.give([Input::Opened { task, socket: "s1".into() }]);
+    stream.now += stream.settings.start_timeout_ms;
+    let actions = stream.give([Input::Timer]);
+    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
+    assert_eq!(stream.state.status().connection, Connection::Error);
+}
+
+#[test]
+fn a_backlog_is_paced() {
+    let mut stream = Stream::new();
+    for seq in 1..=600 {
+        stream.store(seq);
+    }
+    let actions = stream.start("s1");
+    assert_eq!(sent(&actions), [(1, 10, 0)], "the burst");
+    let mut total = 10;
+    let begin = stream.now;
+    while stream.now < begin + 10_000 {
+        stream.now += 100;
+        for (first, last, _) in sent(&stream.give([Input::Timer])) {
+            total += last - first + 1;
+        }
+    }
+    assert!((45..=50).contains(&total), "10 s at four times real time and the burst: {total}");
+}
+
+#[test]
+fn a_full_socket_is_waited_for_and_a_dead_one_is_replaced() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    stream.start("s1");
+    let state = std::mem::take(&mut stream.state);
+    let arrived = stream.now;
+    let (state, actions) =
+        step(state, &stream.settings, stream.now, 5, 0, [Input::Stored { seq: 2, arrived }]);
+    assert!(sent(&actions).is_empty());
+    assert!(actions.contains(&Action::SetTimer(ROOM_RETRY_MS)));
+    stream.state = state;
+    let actions = stream.give([Input::SendFailed("unknown socket".into())]);
+    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
+    stream.now = stream.state.status().retry_at.unwrap();
+    stream.give([Input::Timer]);
+    assert_eq!(sent(&stream.start("s2")), [(1, 2, 0)]);
+}
+
+#[test]
+fn an_idle_task_is_finished_and_shows_no_error() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    stream.start("s1");
+    stream.now += IDLE_FINISH_MS;
+    let actions = stream.give([Input::Timer]);
+    assert!(matches!(&actions[0], Action::SendText { text, .. } if text.contains("finish-task")));
+    // A chunk that comes now waits for the next task.
+    assert!(sent(&stream.store(2)).is_empty());
+    let actions = stream.finished();
+    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
+    assert_eq!(opens(&actions), 1);
+    assert_eq!(sent(&stream.start("s2")), [(2, 2, 0)]);
+    stream.now += IDLE_FINISH_MS;
+    stream.give([Input::Timer]);
+    stream.finished();
+    let status = stream.state.status();
+    assert_eq!((status.connection, status.last_error), (Connection::Disconnected, None));
+    assert_eq!(status.final_ms, 2_000);
+}
+
+#[test]
+fn a_flush_finishes_the_task_and_is_answered_when_all_is_final() {
+    let mut stream = Stream::new();
+    assert_eq!(
+        stream.give([Input::Flush("empty".into())]),
+        [Action::Flushed { id: "empty".into(), untranscribed: 0 }]
+    );
+    stream.store(1);
+    let actions = stream.give([Input::Flush("f".into())]);
+    assert!(!actions.iter().any(|a| matches!(a, Action::Flushed { .. })));
+    let actions = stream.start("s1");
+    assert_eq!(sent(&actions), [(1, 1, 0)]);
+    assert!(matches!(&actions[1], Action::SendText { text, .. } if text.contains("finish-task")));
+    stream.sentence(0, 800, "done");
+    let actions = stream.finished();
+    assert!(actions.contains(&Action::Flushed { id: "f".into(), untranscribed: 0 }));
+}
+
+#[test]
+fn flushes_are_bounded_and_answered_at_once_when_asr_is_off() {
+    let mut stream = Stream::new();
+    stream.store(3);
+    for n in 0..MAX_FLUSHES {
+        stream.give([Input::Flush(n.to_string())]);
+    }
+    let actions = stream.give([Input::Flush("more".into())]);
+    assert!(actions.contains(&Action::Flushed { id: "more".into(), untranscribed: 3 }));
+    let mut off = Stream::new();
+    off.settings.enabled = false;
+    assert!(off.store(2).is_empty());
+    let actions = off.give([Input::Flush("f".into())]);
+    assert_eq!(actions, [Action::Flushed { id: "f".into(), untranscribed: 2 }]);
+}
+
+#[test]
+fn a_slow_end_is_waited_for_while_results_come_and_given_up_when_they_do_not() {
+    let mut stream = Stream::new();
+    stream.store(5);
+    stream.give([Input::Flush("f".into())]);
+    stream.start("s1");
+    stream.now += FINISH_TIMEOUT_MS - 1;
+    stream.sentence(0, 1_000, "slow");
+    stream.now += FINISH_TIMEOUT_MS - 1;
+    assert!(!stream.give([Input::Timer]).iter().any(|a| matches!(a, Action::Close { .. })));
+    stream.now += 1;
+    let actions = stream.give([Input::Timer]);
+    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
+    assert_eq!(stream.state.untranscribed(), 4);
+}
+
+#[test]
+fn repeated_finals_are_one_and_repeated_texts_are_two() {
+    let mut stream = Stream::new();
+    for seq in 1..=4 {
+        stream.store(seq);
+    }
+    stream.start("s1");
+    assert_eq!(sentences(&stream.sentence(0, 1_000, "yes")).len(), 1);
+    assert_eq!(sentences(&stream.sentence(0, 1_000, "yes")).len(), 0);
+    assert_eq!(sentences(&stream.sentence(1_000, 2_000, "yes")), [(1_000, 2_000, "yes")]);
+}
+
+#[test]
+fn odd_times_give_rising_ranges_within_what_was_sent() {
+    let mut stream = Stream::new();
+    for seq in 1..=5 {
+        stream.store(seq);
+    }
+    stream.start("s1");
+    assert_eq!(sentences(&stream.sentence(1_500, 1_000, "back")), [(999, 1_000, "back")]);
+    assert_eq!(sentences(&stream.sentence(0, 90_000, "far")), [(1_000, 5_000, "far")]);
+    assert!(sentences(&stream.sentence(0, 90_000, "far again")).is_empty());
+}
+
+#[test]
+fn a_failed_task_is_told_and_replaced() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    stream.start("s1");
+    let actions = stream.event(&serde_json::json!({"header":
+        {"event": "task-failed", "error_code": "CLIENT_ERROR", "error_message": "timeout"}}));
+    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
+    assert!(stream.state.status().last_error.unwrap().contains("CLIENT_ERROR"));
+    assert!(sent(&stream.store(2)).is_empty(), "nothing goes into the failed task");
+}
+
+#[test]
+fn a_long_silence_is_finished_so_that_a_replay_stays_short() {
+    let mut stream = Stream::new();
+    stream.settings.catch_up_speed = 1_000.0;
+    stream.store(1);
+    stream.start("s1");
+    let mut finished = false;
+    for seq in 2..=u32::try_from(QUIET_TASK_MS / 1000).unwrap() {
+        stream.now += 1_000;
+        let actions = stream.store(seq);
+        finished |= actions
+            .iter()
+            .any(|a| matches!(a, Action::SendText { text, .. } if text.contains("finish-task")));
+    }
+    assert!(finished);
+}
+
+#[test]
+fn latencies_know_when_the_last_second_came() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    stream.start("s1");
+    stream.now += 1_000;
+    stream.store(2);
+    let came = stream.now;
+    stream.now += 400;
+    let actions = stream.sentence(0, 1_700, "x");
+    let Some(Action::Sentence(sentence)) = actions.first() else { panic!("{actions:?}") };
+    assert_eq!(sentence.arrived, Some(came));
+}
+
+#[test]
+fn the_state_survives_storage() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    stream.start("s1");
+    stream.give([Input::Flush("f".into())]);
+    let text = serde_json::to_string(&stream.state).unwrap();
+    assert_eq!(serde_json::from_str::<State>(&text).unwrap(), stream.state);
+    assert_eq!(serde_json::from_str::<State>("{}").unwrap(), State::default());
+}
+
+/// A service that hears every second exactly as it is sent, and a network that breaks at random.
+#[derive(Debug, Clone)]
+enum Fate {
+    Chunk,
+    Skip,
+    Answer,
+    Break,
+    Refuse,
+    Wait(u64),
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = prop_oneof![
+        6 => Just(Fate::Chunk),
+        1 => Just(Fate::Skip),
+        4 => Just(Fate::Answer),
+        1 => Just(Fate::Break),
+        1 => Just(Fate::Refuse),
+        3 => (1u64..8_000).prop_map(Fate::Wait),
+    ];
+    proptest::collection::vec(fate, 1..200)
+}
+
+proptest! {
+    #[test]
+    fn whatever_breaks_every_stored_second_is_final_once_and_in_order(fates in fates()) {
+        let mut world = World::new();
+        for fate in fates {
+            world.suffer(fate);
+        }
+        world.settle();
+        prop_assert_eq!(world.stream.state.untranscribed(), 0);
+        // Every millisecond up to the end was heard as final exactly once, in order.
+        let mut at = 0;
+        for (start, end) in &world.finals {
+            prop_assert_eq!(*start, at);
+            at = *end;
+        }
+        prop_assert_eq!(at, u64::from(world.stored) * 1000);
+    }
+}
+
+struct World {
+    stream: Stream,
+    stored: u32,
+    /// Of the current task: its socket, and the second its audio begins with, once some was sent.
+    socket: Option<String>,
+    opening: bool,
+    task_base: Option<u32>,
+    heard_to: u32,
+    answered_ms: u64,
+    finishing: bool,
+    sockets: u32,
+    finals: Vec<(u64, u64)>,
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            stream: Stream::new(),
+            stored: 0,
+            socket: None,
+            opening: false,
+            task_base: None,
+            heard_to: 0,
+            answered_ms: 0,
+            finishing: false,
+            sockets: 0,
+            finals: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Open { .. } => self.opening = true,
+                Action::SendSeconds { first, last, mute_ms, ref socket } => {
+                    assert_eq!(Some(socket), self.socket.as_ref(), "audio into a dead socket");
+                    let base = *self.task_base.get_or_insert(first);
+                    assert!(first == base || first == self.heard_to + 1, "a hole in the audio");
+                    if first == base {
+                        self.answered_ms = u64::from(mute_ms);
+                    }
+                    self.heard_to = last;
+                }
+                Action::SendText { text, .. } => self.finishing |= text.contains("finish-task"),
+                Action::Close { socket } if self.socket.as_ref() == Some(&socket) => self.hang_up(),
+                Action::Sentence(s) => self.finals.push((s.start_ms, s.end_ms)),
+                _ => {}
+            }
+        }
+    }
+
+    fn hang_up(&mut self) {
+        self.socket = None;
+        self.task_base = None;
+        self.finishing = false;
+    }
+
+    fn give(&mut self, input: Input) {
+        let actions = self.stream.give([input]);
+        self.take(actions);
+    }
+
+    fn suffer(&mut self, fate: Fate) {
+        match fate {
+            Fate::Chunk | Fate::Skip => {
+                self.stored += if matches!(fate, Fate::Skip) { 2 } else { 1 };
+                let (seq, arrived) = (self.stored, self.stream.now);
+                self.give(Input::Stored { seq, arrived });
+            }
+            Fate::Answer => self.answer(),
+            Fate::Break if self.socket.is_none() => {}
+            Fate::Break => {
+                let task = self.stream.task();
+                self.hang_up();
+                self.give(Input::Closed { task, code: 1006, reason: String::new() });
+            }
+            Fate::Refuse => {
+                if std::mem::take(&mut self.opening) {
+                    let task = self.stream.task();
+                    self.give(Input::OpenFailed { task, status: None, reason: "no".into() });
+                }
+            }
+            Fate::Wait(ms) => {
+                self.stream.now += ms;
+                self.give(Input::Timer);
+            }
+        }
+    }
+
+    /// The service does the next thing it owes.
+    fn answer(&mut self) {
+        if std::mem::take(&mut self.opening) {
+            self.sockets += 1;
+            let socket = format!("s{}", self.sockets);
+            self.socket = Some(socket.clone());
+            let task = self.stream.task();
+            self.give(Input::Opened { task, socket });
+            let actions = self.stream.event(&serde_json::json!({"header": {"event": "task-started"}}));
+            self.take(actions);
+            return;
+        }
+        let Some(base) = self.task_base else {
+            if self.finishing {
+                let actions = self.stream.finished();
+                self.take(actions);
+            }
+            return;
+        };
+        let heard_ms = u64::from(self.heard_to + 1 - base) * 1000;
+        if self.answered_ms < heard_ms {
+            // A sentence of odd length, at most what was heard.
+            let end = (self.answered_ms + 1_700).min(heard_ms);
+            let begin = self.answered_ms;
+            self.answered_ms = end;
+            let actions = self.stream.sentence(begin, end, "words");
+            self.take(actions);
+        } else if self.finishing {
+            let actions = self.stream.finished();
+            self.take(actions);
+        }
+    }
+
+    /// Nothing breaks any more: everything must come to its end.
+    fn settle(&mut self) {
+        for _ in 0..5_000 {
+            if self.stream.state.untranscribed() == 0 {
+                return;
+            }
+            self.stream.now += 700;
+            self.give(Input::Timer);
+            self.answer();
+        }
+    }
+}

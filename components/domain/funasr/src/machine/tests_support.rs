@@ -1,0 +1,74 @@
+//! Settings and a small driver for the tests.
+
+use super::*;
+
+pub fn settings() -> Settings {
+    Settings {
+        enabled: true,
+        url: "ws://asr.test/".into(),
+        api_key: "k".into(),
+        model: "m".into(),
+        start_timeout_ms: 5_000,
+        catch_up_speed: 4.0,
+        task_prefix: "asr-realtime-teacher-".into(),
+        vocabulary_id: None,
+        language_hint: None,
+        max_sentence_silence_ms: None,
+        semantic_punctuation: None,
+    }
+}
+
+/// A stream under test: keeps the state, counts the randomness up.
+pub struct Stream {
+    pub state: State,
+    pub settings: Settings,
+    pub now: u64,
+    pub random: u64,
+}
+
+impl Stream {
+    pub fn new() -> Stream {
+        Stream { state: State::default(), settings: settings(), now: 1_000_000, random: 1 }
+    }
+
+    pub fn give(&mut self, inputs: impl IntoIterator<Item = Input>) -> Vec<Action> {
+        self.random += 1;
+        let state = std::mem::take(&mut self.state);
+        let (state, actions) = step(state, &self.settings, self.now, self.random, 64, inputs);
+        self.state = state;
+        actions
+    }
+
+    pub fn store(&mut self, seq: u32) -> Vec<Action> {
+        let arrived = self.now;
+        self.give([Input::Stored { seq, arrived }])
+    }
+
+    pub fn task(&self) -> String {
+        self.state.phase.task().unwrap_or_default().to_owned()
+    }
+
+    /// Brings a connecting stream to a running task.
+    pub fn start(&mut self, socket: &str) -> Vec<Action> {
+        let task = self.task();
+        self.give([Input::Opened { task: task.clone(), socket: socket.into() }]);
+        self.event(&serde_json::json!({"header": {"event": "task-started", "task_id": task}}))
+    }
+
+    pub fn event(&mut self, frame: &serde_json::Value) -> Vec<Action> {
+        let task = self.task();
+        self.give([Input::Text { task, text: frame.to_string() }])
+    }
+
+    pub fn sentence(&mut self, begin: u64, end: u64, text: &str) -> Vec<Action> {
+        let frame = serde_json::json!({"header": {"event": "result-generated", "task_id": self.task()},
+            "payload": {"output": {"sentence":
+                {"begin_time": begin, "end_time": end, "text": text, "sentence_end": true}}}});
+        self.event(&frame)
+    }
+
+    pub fn finished(&mut self) -> Vec<Action> {
+        let frame = serde_json::json!({"header": {"event": "task-finished", "task_id": self.task()}});
+        self.event(&frame)
+    }
+}

@@ -1,0 +1,223 @@
+//! The text frames of the protocol: what is sent, and what the service's frames mean.
+//!
+//! Field names and events are those of the DashScope WebSocket API for FunASR
+//! (`run-task`, `finish-task`; `task-started`, `result-generated`, `task-finished`, `task-failed`).
+
+use serde_json::{Value, json};
+
+use crate::settings::{MAX_ERROR_CHARS, Settings};
+
+/// A frame of the service, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServiceEvent {
+    /// Audio may be sent now.
+    Started,
+    /// A sentence; `None` for a keep-alive or an intermediate result.
+    Result(Option<Heard>),
+    /// All audio is recognised; a last text may come with it.
+    Finished(Option<Heard>),
+    /// The task is over; the service closes the connection.
+    Failed(String),
+    /// Not an event of this protocol; the text says why, for the log.
+    Unknown(String),
+}
+
+/// A final sentence in the task's own time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// From the start of the task's audio; `None` when the service did not say.
+    pub begin_ms: Option<u64>,
+    /// As `begin_ms`.
+    pub end_ms: Option<u64>,
+    /// As the service gave it, trimmed; may be empty.
+    pub text: String,
+}
+
+/// The first frame on a new connection.
+pub fn run_task(task: &str, settings: &Settings) -> String {
+    let mut parameters = json!({"format": "pcm", "sample_rate": 16000});
+    if let Some(id) = &settings.vocabulary_id {
+        parameters["vocabulary_id"] = json!(id);
+    }
+    if let Some(language) = &settings.language_hint {
+        parameters["language_hints"] = json!([language]);
+    }
+    if let Some(ms) = settings.max_sentence_silence_ms {
+        parameters["max_sentence_silence"] = json!(ms);
+    }
+    if let Some(on) = settings.semantic_punctuation {
+        parameters["semantic_punctuation_enabled"] = json!(on);
+    }
+    json!({
+        "header": {"action": "run-task", "task_id": task, "streaming": "duplex"},
+        "payload": {
+            "task_group": "audio",
+            "task": "asr",
+            "function": "recognition",
+            "model": settings.model,
+            "parameters": parameters,
+            "input": {},
+        },
+    })
+    .to_string()
+}
+
+/// The frame after the last audio.
+pub fn finish_task(task: &str) -> String {
+    json!({
+        "header": {"action": "finish-task", "task_id": task, "streaming": "duplex"},
+        "payload": {"input": {}},
+    })
+    .to_string()
+}
+
+/// What a text frame means, and the task it names, if it names one.
+pub fn parse(text: &str) -> (Option<String>, ServiceEvent) {
+    let Ok(frame) = serde_json::from_str::<Value>(text) else {
+        return (None, ServiceEvent::Unknown("a frame is not JSON".into()));
+    };
+    let header = &frame["header"];
+    let task = header["task_id"].as_str().map(str::to_owned);
+    let event = match header["event"].as_str() {
+        Some("task-started") => ServiceEvent::Started,
+        Some("result-generated") => ServiceEvent::Result(sentence(&frame["payload"])),
+        Some("task-finished") => ServiceEvent::Finished(
+            sentence(&frame["payload"]).filter(|heard| !heard.text.is_empty()),
+        ),
+        Some("task-failed") => ServiceEvent::Failed(failure(header)),
+        Some(other) => ServiceEvent::Unknown(format!("unknown event {}", shorten(other))),
+        None => ServiceEvent::Unknown("a frame has no header.event".into()),
+    };
+    (task, event)
+}
+
+/// The names under which a service may say whether a sentence is final; `false` under the first one
+/// that is present means intermediate.
+const FINAL_FLAGS: [&str; 5] = [
+    "is_final",
+    "final",
+    "sentence_end",
+    "sentenceEnd",
+    "end_of_sentence",
+];
+
+/// The final sentence of a payload. Only `output.sentence` is one: no other string of the payload is
+/// taken for text.
+fn sentence(payload: &Value) -> Option<Heard> {
+    let sentence = payload["output"]["sentence"].as_object()?;
+    if sentence.get("heartbeat").and_then(Value::as_bool) == Some(true) {
+        return None;
+    }
+    let flag = FINAL_FLAGS.iter().find_map(|name| sentence.get(*name)?.as_bool());
+    let end_ms = sentence.get("end_time").and_then(millis);
+    match flag {
+        Some(false) => return None,
+        Some(true) => {}
+        // Nothing says that it is final, and it has no end: it is still being heard.
+        None if end_ms.is_none() => return None,
+        None => {}
+    }
+    let text = sentence.get("text").and_then(Value::as_str)?.trim().to_owned();
+    let begin_ms = sentence.get("begin_time").and_then(millis);
+    Some(Heard { begin_ms, end_ms, text })
+}
+
+/// A time of the service: a finite number that is not negative, or a text of one.
+fn millis(value: &Value) -> Option<u64> {
+    let number = match value {
+        Value::Number(n) => n.as_f64()?,
+        Value::String(s) => s.trim().parse().ok()?,
+        _ => return None,
+    };
+    // Ten years in milliseconds: anything over it is garbage and would overflow later sums.
+    (number.is_finite() && (0.0..=3.2e11).contains(&number)).then_some(number as u64)
+}
+
+fn failure(header: &Value) -> String {
+    let code = header["error_code"].as_str().unwrap_or("unknown error");
+    let message = header["error_message"].as_str().unwrap_or("no message");
+    shorten(&format!("{code}: {message}"))
+}
+
+/// Cuts a text of the service to what a state and a log line may hold.
+pub fn shorten(text: &str) -> String {
+    text.chars().take(MAX_ERROR_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn result(sentence: Value) -> ServiceEvent {
+        let frame = json!({"header": {"event": "result-generated", "task_id": "t"},
+            "payload": {"output": {"sentence": sentence}, "text": "not this"}});
+        parse(&frame.to_string()).1
+    }
+
+    #[test]
+    fn a_final_sentence_has_text_and_times() {
+        let heard = result(json!({"begin_time": 100, "end_time": 2500, "text": " hi ", "sentence_end": true}));
+        assert_eq!(
+            heard,
+            ServiceEvent::Result(Some(Heard { begin_ms: Some(100), end_ms: Some(2500), text: "hi".into() }))
+        );
+    }
+
+    #[test]
+    fn only_what_the_service_calls_a_sentence_is_final() {
+        for sentence in [
+            json!({"begin_time": 1, "end_time": null, "text": "hi"}),
+            json!({"begin_time": 1, "end_time": 5, "text": "hi", "sentence_end": false}),
+            json!({"begin_time": 1, "end_time": 5, "text": "hi", "is_final": false}),
+            json!({"begin_time": 1, "end_time": 5, "text": "", "heartbeat": true, "sentence_end": true}),
+            json!({"begin_time": 1, "end_time": 5}),
+            json!("hi"),
+            json!(null),
+        ] {
+            assert_eq!(result(sentence.clone()), ServiceEvent::Result(None), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn an_end_without_a_flag_is_final_and_garbage_times_are_none() {
+        let heard = result(json!({"begin_time": -4, "end_time": 5, "text": "x"}));
+        let expected = Heard { begin_ms: None, end_ms: Some(5), text: "x".into() };
+        assert_eq!(heard, ServiceEvent::Result(Some(expected)));
+        let heard = result(json!({"begin_time": "1e999", "end_time": "NaN", "text": "x", "final": true}));
+        let expected = Heard { begin_ms: None, end_ms: None, text: "x".into() };
+        assert_eq!(heard, ServiceEvent::Result(Some(expected)));
+    }
+
+    #[test]
+    fn failures_and_unknown_events_are_told_apart() {
+        let failed = json!({"header": {"event": "task-failed", "error_code": "E", "error_message": "m"}});
+        assert_eq!(parse(&failed.to_string()).1, ServiceEvent::Failed("E: m".into()));
+        for text in ["", "[]", "{}", "nope", r#"{"header":{"event":"weather"}}"#] {
+            assert!(matches!(parse(text).1, ServiceEvent::Unknown(_)), "{text}");
+        }
+        let finished = json!({"header": {"event": "task-finished", "task_id": "t"}, "payload": {"output": {}}});
+        assert_eq!(parse(&finished.to_string()), (Some("t".into()), ServiceEvent::Finished(None)));
+    }
+
+    #[test]
+    fn options_are_sent_only_when_they_are_set() {
+        let mut settings = crate::machine::tests_support::settings();
+        let plain: Value = serde_json::from_str(&run_task("t", &settings)).unwrap();
+        assert_eq!(plain["payload"]["parameters"], json!({"format": "pcm", "sample_rate": 16000}));
+        settings.language_hint = Some("zh".into());
+        settings.max_sentence_silence_ms = Some(700);
+        let full: Value = serde_json::from_str(&run_task("t", &settings)).unwrap();
+        assert_eq!(full["payload"]["parameters"]["language_hints"], json!(["zh"]));
+        assert_eq!(full["payload"]["parameters"]["max_sentence_silence"], json!(700));
+        assert_eq!(full["header"]["action"], "run-task");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+            let _ = parse(&text);
+        }
+    }
+}

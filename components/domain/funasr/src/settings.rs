@@ -1,0 +1,49 @@
+//! What the operator decides about the service, and the limits that are not for the operator.
+
+/// How to reach the service and what to ask of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// False: seconds are counted, nothing is opened.
+    pub enabled: bool,
+    /// `ws://` or `wss://`.
+    pub url: String,
+    /// Sent as `Authorization: bearer`.
+    pub api_key: String,
+    /// For example `fun-asr-realtime-2025-11-07`.
+    pub model: String,
+    /// How long connecting, and the wait for `task-started`, may take.
+    pub start_timeout_ms: u64,
+    /// How fast a backlog is sent: seconds of audio per second, at least 1.
+    pub catch_up_speed: f64,
+    /// Begins every task id.
+    pub task_prefix: String,
+    /// A hot-word list of the service.
+    pub vocabulary_id: Option<String>,
+    /// A language code; the service takes one.
+    pub language_hint: Option<String>,
+    /// How long a pause ends a sentence, 200 to 6000 ms.
+    pub max_sentence_silence_ms: Option<u32>,
+    /// Sentences by meaning and not by pauses.
+    pub semantic_punctuation: Option<bool>,
+}
+
+/// First pause before a new connection is tried; it doubles up to [`RETRY_CAP_MS`].
+pub const RETRY_FIRST_MS: u64 = 500;
+/// Longest pause before a new connection is tried.
+pub const RETRY_CAP_MS: u64 = 10_000;
+/// A task to which nothing was sent for this long is finished: the service would fail it after
+/// about 23 s without audio.
+pub const IDLE_FINISH_MS: u64 = 5_000;
+/// How long `task-finished` may take after `finish-task`.
+pub const FINISH_TIMEOUT_MS: u64 = 15_000;
+/// A task that was sent this much audio without a final sentence is finished and begun anew, so that
+/// what a broken connection costs stays bounded.
+pub const QUIET_TASK_MS: u64 = 120_000;
+/// How far ahead of the pace a burst may run, in seconds of audio.
+pub const BURST_SECONDS: u64 = 10;
+/// Flushes that may wait at the same time; one more is answered at once.
+pub const MAX_FLUSHES: usize = 16;
+/// Seconds whose time of arrival is remembered for the latency figures.
+pub const MAX_ARRIVALS: usize = 180;
+/// What is kept of an error text.
+pub const MAX_ERROR_CHARS: usize = 300;

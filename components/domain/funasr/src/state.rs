@@ -1,0 +1,86 @@
+//! What is stored of a stream's recognition between two steps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::SECOND_MS;
+use crate::arrivals::Arrivals;
+use crate::pace::Pace;
+use crate::phase::{Connection, Phase};
+
+/// All that the state machine knows. It is stored as JSON by the caller; its fields are this
+/// crate's own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// The last stored second.
+    pub(crate) stored: u32,
+    /// Before this session time all text is final.
+    pub(crate) final_ms: u64,
+    /// The last second sent in the current task.
+    pub(crate) sent: u32,
+    pub(crate) phase: Phase,
+    pub(crate) pace: Pace,
+    pub(crate) arrivals: Arrivals,
+    /// Failures since the last final sentence or orderly end.
+    pub(crate) failures: u32,
+    pub(crate) last_error: Option<String>,
+    pub(crate) finished_tasks: u32,
+    /// Who waits for all that is stored to be final.
+    pub(crate) flushes: Vec<String>,
+    /// When the stream's timer is due, as far as is known.
+    pub(crate) timer_at: Option<u64>,
+}
+
+/// What operators see of a [`State`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Where the connection stands.
+    pub connection: Connection,
+    /// The open socket.
+    pub socket: Option<String>,
+    /// The last second sent in the current task, or the last final one when there is no task.
+    pub sent: u32,
+    /// Before this session time all text is final.
+    pub final_ms: u64,
+    /// The last stored second.
+    pub stored: u32,
+    /// Failures since the last final sentence or orderly end.
+    pub consecutive_failures: u32,
+    /// When the next attempt is due, epoch ms.
+    pub retry_at: Option<u64>,
+    /// Why the last task or connection failed; none after one that started well.
+    pub last_error: Option<String>,
+    /// Tasks that ended in good order.
+    pub finished_tasks: u32,
+}
+
+impl State {
+    /// The second with which the next task must begin: the one that holds `final_ms`.
+    pub(crate) fn next_base(&self) -> u32 {
+        u32::try_from(self.final_ms / SECOND_MS).unwrap_or(u32::MAX - 1) + 1
+    }
+
+    /// How many stored seconds are not final.
+    pub fn untranscribed(&self) -> u32 {
+        (self.stored + 1).saturating_sub(self.next_base())
+    }
+
+    /// What operators see.
+    pub fn status(&self) -> Status {
+        let sending = matches!(self.phase, Phase::Running(_) | Phase::Finishing { .. });
+        Status {
+            connection: self.phase.connection(),
+            socket: self.phase.socket().map(str::to_owned),
+            sent: if sending { self.sent } else { (self.next_base() - 1).min(self.stored) },
+            final_ms: self.final_ms,
+            stored: self.stored,
+            consecutive_failures: self.failures,
+            retry_at: match self.phase {
+                Phase::Waiting { until } => Some(until),
+                _ => None,
+            },
+            last_error: self.last_error.clone(),
+            finished_tasks: self.finished_tasks,
+        }
+    }
+}

@@ -1,1 +1,24 @@
-//! Lanes, timers and sockets: the host half of realtime:sockets, without wasm.
+//! Lanes, timers and sockets: the host half of `realtime:sockets`, in plain Rust.
+//!
+//! A *lane* is an ordered mailbox: what happens to its sockets and timers, and what is posted to it,
+//! reaches a [`Mailbox`] as events, one batch at a time and in order, while other lanes go on. The
+//! crate holds the sockets; the mailbox (a WebAssembly component, or a test) holds nothing.
+//!
+//! It must know nothing of WebAssembly, of HTTP routes, or of what the sockets are used for, and it
+//! must never hold more of anything than its [`Limits`] say.
+
+mod drain;
+mod errors;
+mod events;
+mod lanes;
+mod limits;
+mod stats;
+
+pub use drain::DrainReport;
+pub use errors::{HandleError, LaneError, SocketError, TimerError};
+pub use events::{CallId, Event, Payload, SocketToken};
+pub use lanes::{Lanes, Mailbox, OutboundPolicy, Target};
+pub use limits::Limits;
+pub use stats::Stats;
+
+pub use tokio_tungstenite::tungstenite::Utf8Bytes;

@@ -1,0 +1,58 @@
+//! The errors of the imports, as `realtime:sockets` names them: each says what the caller can do.
+
+/// Why a call on a socket did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SocketError {
+    /// Closed, closing, lost, or of an earlier process.
+    #[error("there is no such socket: it is closed, lost, or of an earlier process")]
+    UnknownSocket,
+    /// The peer reads too slowly. Nothing was taken; try again when there is room.
+    #[error("the peer reads too slowly: send again when `room` is large enough")]
+    Full,
+    /// A payload, an URL or a context over the limit.
+    #[error("a payload, URL or context is over the host's limit")]
+    TooLarge,
+    /// The target may not be connected to; the text says why.
+    #[error("not allowed: {0}")]
+    NotAllowed(String),
+    /// The lane has as many outbound sockets as permitted: close one first.
+    #[error("the lane has as many outbound sockets as the host permits: close one first")]
+    TooMany,
+}
+
+/// Why a timer was not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimerError {
+    /// The lane has as many timers as permitted (or there are too many lanes, or the name is over
+    /// the limit): cancel one first.
+    #[error("the lane has as many timers as the host permits: cancel one first")]
+    TooMany,
+}
+
+/// Why a message was not left or not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LaneError {
+    /// The lane has as much waiting as permitted. Try again later.
+    #[error("the lane has as much waiting as the host permits: try again later")]
+    Full,
+    /// The body or the lane's name is over the limit.
+    #[error("the message is over the host's limit")]
+    TooLarge,
+    /// No answer in time. The lane may still handle the message.
+    #[error("no answer in time; the lane may still handle the message")]
+    TimedOut,
+    /// The lane failed to handle the message, or the host is stopping.
+    #[error("the lane failed: {0}")]
+    Failed(String),
+    /// Answered already, given up, or of an earlier process.
+    #[error("there is no such call: it is answered, given up, or of an earlier process")]
+    UnknownCall,
+}
+
+/// A mailbox could not handle a batch: an error, a trap or a time-out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct HandleError {
+    /// What happened, for the log.
+    pub reason: String,
+}

@@ -1,0 +1,1 @@
+//! Which keys are taken.

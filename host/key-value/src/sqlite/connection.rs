@@ -1,0 +1,136 @@
+//! Opening the file, and what its errors mean to a caller.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::Durability;
+use crate::KvError;
+use crate::limits::BUSY_TIMEOUT;
+
+/// Spin's table, column for column.
+const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
+    store TEXT NOT NULL,
+    key   TEXT NOT NULL,
+    value BLOB NOT NULL,
+
+    PRIMARY KEY (store, key)
+)";
+
+/// How long to wait before asking again for a file that is being set up elsewhere.
+const SETUP_RETRY: Duration = Duration::from_millis(5);
+
+/// How many statements each connection keeps prepared; the store has fewer.
+const PREPARED_STATEMENTS: usize = 16;
+
+/// The database file.
+pub(super) struct File {
+    path: PathBuf,
+}
+
+impl File {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
+    pub(super) fn create_directory(&self) -> Result<(), KvError> {
+        match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => std::fs::create_dir_all(parent)
+                .map_err(|error| self.unavailable(format!("its directory: {error}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The connection that writes; it sets the file up.
+    pub(super) fn writer(&self, durability: Durability) -> Result<Connection, KvError> {
+        let connection = self.open()?;
+        self.set_up(&connection, durability)
+            .map_err(|error| self.explain(error))?;
+        Ok(connection)
+    }
+
+    /// A connection that reads.
+    pub(super) fn reader(&self) -> Result<Connection, KvError> {
+        let connection = self.open()?;
+        connection
+            .pragma_update(None, "query_only", true)
+            .map_err(|error| self.explain(error))?;
+        Ok(connection)
+    }
+
+    fn open(&self) -> Result<Connection, KvError> {
+        // The mutex around each connection takes the place of SQLite's own.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection =
+            Connection::open_with_flags(&self.path, flags).map_err(|error| self.explain(error))?;
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .map_err(|error| self.explain(error))?;
+        connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+        Ok(connection)
+    }
+
+    fn set_up(&self, connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+        let mode = switch_to_wal(connection)?;
+        if !mode.eq_ignore_ascii_case("wal") {
+            tracing::warn!(
+                file = %self.path.display(), mode,
+                "this file system has no write-ahead log: reads wait for writes"
+            );
+        }
+        let synchronous = match durability {
+            Durability::Normal => "NORMAL",
+            Durability::Full => "FULL",
+        };
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.execute_batch(SCHEMA)
+    }
+
+    /// What an error of SQLite means to the caller.
+    pub(super) fn explain(&self, error: rusqlite::Error) -> KvError {
+        let file = self.path.display().to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => KvError::Busy { file },
+            Some(ErrorCode::DiskFull) => KvError::Full { file },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => KvError::Damaged {
+                file,
+                message: error.to_string(),
+            },
+            // Another schema: no such table or column.
+            Some(ErrorCode::Unknown) => KvError::Damaged {
+                file,
+                message: error.to_string(),
+            },
+            _ => self.unavailable(error.to_string()),
+        }
+    }
+
+    fn unavailable(&self, message: String) -> KvError {
+        KvError::Unavailable {
+            file: self.path.display().to_string(),
+            message,
+        }
+    }
+}
+
+/// Makes the file use a write-ahead log and gives the mode that it has then. SQLite does not wait for
+/// this lock by itself, so when two processes create the file at the same time one asks again.
+fn switch_to_wal(connection: &Connection) -> rusqlite::Result<String> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(SETUP_RETRY);
+            }
+            other => return other,
+        }
+    }
+}

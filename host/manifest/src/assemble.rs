@@ -1,0 +1,1 @@
+//! What makes an application of what was read.

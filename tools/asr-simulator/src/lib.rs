@@ -1,1 +1,141 @@
-//! The DashScope realtime ASR protocol, answered by a simulator.
+//! A speech recognition service to develop and test against: the DashScope realtime protocol over
+//! plain `ws`, without a model behind it.
+//!
+//! What it hears is decided by [`mark`]: audio that tests have marked comes back as one word for
+//! each second of it, so that a test can tell from a transcript which seconds were transcribed, how
+//! often and in which order. Other audio is cut at its pauses into sentences of invented words.
+//! [`Simulator::log`] says what every task was sent.
+//!
+//! The parts: [`protocol`] reads and writes the JSON of the service, [`conversation`] is the state
+//! of one connection, [`recognizer`] turns audio into sentences; none of these does I/O or reads a
+//! clock. `server` gives them sockets. Faults act at two points: where a handshake is admitted
+//! (`server::admit`) and on the [`conversation::Reply`] before it is sent.
+
+pub mod conversation;
+pub mod mark;
+pub mod protocol;
+pub mod recognizer;
+pub mod task_log;
+
+mod server;
+mod voice;
+mod wav;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+pub use task_log::{HeardSecond, Outcome, TaskLog, TaskRecord};
+
+/// The path that the service answers at, as the real one does. The last slash may be left out.
+pub const PATH: &str = "/api-ws/v1/inference/";
+
+/// How a simulator behaves. `Options::default()` is a good one.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen. Port 0 takes a free one. Default: 127.0.0.1:0.
+    pub listen: SocketAddr,
+    /// The only key that is accepted. None, the default: any key that is not blank.
+    pub api_key: Option<String>,
+    /// Marked audio: how many marked seconds make a sentence. 1 to 60, others are brought into this
+    /// range. Default: 3.
+    pub sentence_seconds: u32,
+    /// A connection without a task is closed after this long. Default: 60 s.
+    pub idle_timeout: Duration,
+    /// A task that gets no audio for this long fails. Default: 23 s.
+    pub audio_timeout: Duration,
+    /// Connections at a time; more are answered 503. Default: 4096.
+    pub max_connections: usize,
+    /// The largest message taken; a larger one ends the connection. Default: 1 MiB.
+    pub max_message_bytes: usize,
+    /// How many tasks the log keeps; the oldest goes first. Default: 1024.
+    pub max_logged_tasks: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            api_key: None,
+            sentence_seconds: 3,
+            idle_timeout: Duration::from_secs(60),
+            audio_timeout: Duration::from_secs(23),
+            max_connections: 4096,
+            max_message_bytes: 1 << 20,
+            max_logged_tasks: 1024,
+        }
+    }
+}
+
+/// A running simulator. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub struct Simulator {
+    addr: SocketAddr,
+    log: TaskLog,
+    connections: TaskTracker,
+    stopping: CancellationToken,
+    _stops_when_dropped: DropGuard,
+}
+
+impl Simulator {
+    /// Listens and serves in the background, on the Tokio runtime of the caller.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.listen).await?;
+        let addr = listener.local_addr()?;
+        let log = TaskLog::new(options.max_logged_tasks);
+        let connections = TaskTracker::new();
+        let stopping = CancellationToken::new();
+        connections.spawn(server::serve(
+            listener,
+            options,
+            log.clone(),
+            connections.clone(),
+            stopping.clone(),
+        ));
+        connections.close();
+        Ok(Self {
+            addr,
+            log,
+            connections,
+            _stops_when_dropped: stopping.clone().drop_guard(),
+            stopping,
+        })
+    }
+
+    /// Where clients connect: `ws://ADDRESS:PORT/api-ws/v1/inference/`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://{}{PATH}", self.addr)
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What the tasks were sent so far, oldest first, those still running included.
+    #[must_use]
+    pub fn log(&self) -> Vec<TaskRecord> {
+        self.log.records()
+    }
+
+    /// The log itself: how many tasks it had to forget, and tasks as they end.
+    #[must_use]
+    pub fn task_log(&self) -> &TaskLog {
+        &self.log
+    }
+
+    /// Closes all connections and waits until they are gone.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        self.connections.wait().await;
+    }
+}

@@ -1,0 +1,276 @@
+//! Sockets for [`Conversation`]s: admits handshakes, moves frames, keeps time. It knows nothing of
+//! what the frames mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use http::{StatusCode, header};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::conversation::{Conversation, Reply, Rules};
+use crate::{Options, PATH, TaskLog};
+
+/// A handshake may take this long.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that does not read for this long is dropped.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a closing client has to answer the close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many refused clients are told why at a time; others wait in the listen queue.
+const MAX_REFUSALS: usize = 64;
+/// After an error of `accept`, such as no file descriptors, it is left alone for this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// Accepts until told to stop.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    options: Options,
+    log: TaskLog,
+    connections: TaskTracker,
+    stopping: CancellationToken,
+) {
+    let limit = options
+        .max_connections
+        .min(Semaphore::MAX_PERMITS - MAX_REFUSALS);
+    let open = Arc::new(Semaphore::new(limit + MAX_REFUSALS));
+    let options = Arc::new(options);
+    let mut number = 0;
+    loop {
+        let Ok(permit) = Arc::clone(&open).acquire_owned().await else {
+            return;
+        };
+        let stream = tokio::select! {
+            () = stopping.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        number += 1;
+        let connection = Connection {
+            number,
+            has_room: open.available_permits() >= MAX_REFUSALS,
+            options: Arc::clone(&options),
+            log: log.clone(),
+            _permit: permit,
+        };
+        let stopping = stopping.clone();
+        connections.spawn(async move { connection.run(stream, stopping).await });
+    }
+}
+
+struct Connection {
+    number: u64,
+    has_room: bool,
+    options: Arc<Options>,
+    log: TaskLog,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, stopping: CancellationToken) {
+        // Small frames go out at once; without it they only go later.
+        let _ = stream.set_nodelay(true);
+        let handshake = tokio::select! {
+            () = stopping.cancelled() => return,
+            handshake = timeout(HANDSHAKE_TIMEOUT, self.accept(stream)) => handshake,
+        };
+        let mut socket = match handshake {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => {
+                tracing::debug!(connection = self.number, %error, "handshake refused");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!(connection = self.number, "handshake timed out");
+                return;
+            }
+        };
+        let rules = Rules {
+            idle_timeout: self.options.idle_timeout,
+            audio_timeout: self.options.audio_timeout,
+            sentence_seconds: self.options.sentence_seconds,
+        };
+        let mut conversation = Conversation::new(self.number, rules, self.log.clone());
+        tokio::select! {
+            () = stopping.cancelled() => close(&mut socket, CloseCode::Away, "stopping").await,
+            ended = converse(&mut socket, &mut conversation) => if let Err(error) = ended {
+                tracing::debug!(connection = self.number, %error, "connection lost");
+            },
+        }
+        conversation.lost();
+    }
+
+    async fn accept(&self, stream: TcpStream) -> Result<Socket, Error> {
+        // The size of a refusal is tungstenite's choice.
+        #[allow(clippy::result_large_err)]
+        let callback = |request: &Request, response: Response| {
+            admit(&self.options, self.has_room, request).map_err(|(status, reason)| {
+                let mut refusal = ErrorResponse::new(Some(reason.to_owned()));
+                *refusal.status_mut() = status;
+                refusal
+            })?;
+            Ok(response)
+        };
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(self.options.max_message_bytes))
+            .max_frame_size(Some(self.options.max_message_bytes));
+        tokio_tungstenite::accept_hdr_async_with_config(stream, callback, Some(config)).await
+    }
+}
+
+/// Whether a handshake is granted; else the status and why.
+fn admit(
+    options: &Options,
+    has_room: bool,
+    request: &Request,
+) -> Result<(), (StatusCode, &'static str)> {
+    if request.uri().path().trim_end_matches('/') != PATH.trim_end_matches('/') {
+        return Err((StatusCode::NOT_FOUND, "the path is /api-ws/v1/inference/"));
+    }
+    let key = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(bearer);
+    let granted = match (&options.api_key, key) {
+        (Some(expected), Some(key)) => expected == key,
+        (None, Some(_)) => true,
+        (_, None) => false,
+    };
+    if !granted {
+        return Err((
+            StatusCode::UNAUTHORIZED,
+            "Authorization must be bearer and a valid key",
+        ));
+    }
+    if !has_room {
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "too many connections"));
+    }
+    Ok(())
+}
+
+/// The key in an `Authorization` header, if it is not blank.
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, key) = header.trim().split_once(' ')?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
+}
+
+async fn converse(socket: &mut Socket, conversation: &mut Conversation) -> Result<(), Error> {
+    let mut deadline = Instant::now() + conversation.patience();
+    loop {
+        let (reply, is_audio) = match timeout_at(deadline, socket.next()).await {
+            Err(_) => (conversation.expired(), false),
+            Ok(None) => return Ok(()),
+            Ok(Some(message)) => match message? {
+                Message::Text(text) => (conversation.text(&text), false),
+                Message::Binary(bytes) => (conversation.audio(&bytes), true),
+                // Reading on sends the answers to these.
+                Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
+                    continue;
+                }
+            },
+        };
+        let Reply {
+            send,
+            close: reason,
+        } = reply;
+        // Neither pings nor context are what a waiting task needs.
+        if is_audio || !send.is_empty() {
+            deadline = Instant::now() + conversation.patience();
+        }
+        if !send.is_empty() {
+            let sending = async {
+                for text in send {
+                    socket.feed(Message::text(text)).await?;
+                }
+                socket.flush().await
+            };
+            match timeout(SEND_TIMEOUT, sending).await {
+                Ok(sent) => sent?,
+                Err(_) => return Err(Error::Io(std::io::ErrorKind::TimedOut.into())),
+            }
+        }
+        if let Some(reason) = reason {
+            close(socket, CloseCode::Normal, reason).await;
+            return Ok(());
+        }
+    }
+}
+
+/// Sends a close frame and waits a little for the answer, so that what was sent before it arrives.
+async fn close(socket: &mut Socket, code: CloseCode, reason: &'static str) {
+    let frame = CloseFrame {
+        code,
+        reason: reason.into(),
+    };
+    let closing = async {
+        socket.close(Some(frame)).await?;
+        while let Some(message) = socket.next().await {
+            message?;
+        }
+        Ok::<_, Error>(())
+    };
+    // It is over either way.
+    let _ = timeout(CLOSE_TIMEOUT, closing).await;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn status(options: &Options, path: &str, authorization: Option<&str>) -> Option<u16> {
+        let mut request = Request::builder().uri(path);
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let refusal = admit(options, true, &request.body(()).unwrap()).err();
+        refusal.map(|(status, _)| status.as_u16())
+    }
+
+    #[test]
+    fn a_key_is_needed_and_the_right_one_where_there_is_one() {
+        let any = Options::default();
+        let one = Options {
+            api_key: Some("k".to_owned()),
+            ..Options::default()
+        };
+        for bad in [
+            None,
+            Some("bearer"),
+            Some("bearer  "),
+            Some("Basic k"),
+            Some("k"),
+        ] {
+            assert_eq!(status(&any, PATH, bad), Some(401), "{bad:?}");
+        }
+        assert_eq!(status(&any, PATH, Some("Bearer x")), None);
+        assert_eq!(status(&one, PATH, Some("bearer x")), Some(401));
+        assert_eq!(status(&one, PATH, Some("bearer k")), None);
+    }
+
+    #[test]
+    fn there_is_one_path() {
+        let any = Options::default();
+        assert_eq!(status(&any, "/api-ws/v1/inference", Some("bearer k")), None);
+        assert_eq!(status(&any, "/", Some("bearer k")), Some(404));
+    }
+}

@@ -186,3 +186,184 @@ fn teacher_name(text: &str, known: &KnownNames<'_>) -> (IdentitySource, String) 
 fn same_name(a: &str, b: &str) -> bool {
     a.trim().to_lowercase() == b.trim().to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::inference::parse_answer;
+    use crate::utterance::tests::utterance;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const NOW: &str = "2026-02-11T09:30:01.000Z";
+
+    fn teacher(
+        roster: &[&str],
+        teams_interviewer_name: Option<&str>,
+        interviewer_name: Option<&str>,
+        text: &str,
+    ) -> (IdentitySource, String) {
+        let known = KnownNames {
+            roster: roster.to_vec(),
+            teams_interviewer_name,
+            interviewer_name,
+        };
+        let event = teacher_event(&utterance(0, 1000, text), &known, NOW);
+        (event.identity_source.unwrap(), event.speaker_name.unwrap())
+    }
+
+    #[test]
+    fn the_teacher_is_named_by_the_first_that_knows() {
+        use IdentitySource::{NameExtract, Preconfig, Teacher, TeamsParticipants};
+        let text = "I'm Eve";
+        let roster = [" Ada Lovelace ", "Bob"];
+        for (expected, given) in [
+            (
+                (TeamsParticipants, "Ada Lovelace"),
+                teacher(&roster, Some("ADA lovelace"), Some("bob"), text),
+            ),
+            (
+                (TeamsParticipants, "Bob"),
+                teacher(&roster, Some("Carol"), Some(" bob"), text),
+            ),
+            (
+                (TeamsParticipants, "Bob"),
+                teacher(&["Bob"], Some("Carol"), None, text),
+            ),
+            (
+                (TeamsParticipants, "Bob"),
+                teacher(&["", "Bob"], None, None, text),
+            ),
+            (
+                (Preconfig, "Carol"),
+                teacher(&roster, Some("Carol "), Some("Dan"), text),
+            ),
+            (
+                (Preconfig, "Dan"),
+                teacher(&roster, Some(" "), Some("Dan"), text),
+            ),
+            ((Preconfig, "Dan"), teacher(&[], None, Some("Dan"), text)),
+            ((NameExtract, "Eve"), teacher(&roster, None, None, text)),
+            ((NameExtract, "Eve"), teacher(&[], Some(""), None, text)),
+            (
+                (Teacher, "teacher"),
+                teacher(&[], None, None, "I am going to ask you about databases"),
+            ),
+        ] {
+            assert_eq!((expected.0, expected.1.to_owned()), given);
+        }
+    }
+
+    #[test]
+    fn a_teacher_event_is_sure() {
+        let event = teacher_event(&utterance(0, 900, "Hello"), &KnownNames::default(), NOW);
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            concat!(
+                r#"{"ts":"2026-02-11T09:30:01.000Z","stream_role":"teacher","#,
+                r#""source":"teacher_direct","identity_source":"teacher","#,
+                r#""utterance_id":"s-1-teacher-00000001-ab12","cluster_id":"teacher","#,
+                r#""speaker_name":"teacher","decision":"auto","evidence":null}"#
+            )
+        );
+    }
+
+    fn resolved(answer: &Value, state: &Value) -> SpeakerEvent {
+        let answer = parse_answer(200, answer.to_string().as_bytes()).unwrap();
+        students_event_resolved(&utterance(0, 900, "Hello"), &answer, state, NOW)
+    }
+
+    #[test]
+    fn an_answer_is_taken_over() {
+        let event = resolved(
+            &json!({
+                "cluster_id": "c1", "speaker_name": "Alice", "decision": "confirm",
+                "evidence": {"sv_score": 0.8125},
+            }),
+            &json!({}),
+        );
+        assert_eq!(
+            serde_json::to_value(&event).unwrap(),
+            json!({
+                "ts": NOW, "stream_role": "teacher", "source": "inference_resolve",
+                "identity_source": "inference_resolve",
+                "utterance_id": "s-1-teacher-00000001-ab12", "cluster_id": "c1",
+                "speaker_name": "Alice", "decision": "confirm", "evidence": {"sv_score": 0.8125},
+            })
+        );
+        let json = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<SpeakerEvent>(&json).unwrap(), event);
+    }
+
+    #[test]
+    fn a_missing_name_is_the_one_bound_to_the_cluster() {
+        let name = |answer, state| resolved(&answer, &state).speaker_name;
+        let bound = json!({
+            "bindings": {"c1": "Alice", "c2": " "},
+            "clusters": [7, {"cluster_id": "c2", "bound_name": "Bob"}, {"cluster_id": "c3"}],
+        });
+        let of = |cluster: &str| json!({"cluster_id": cluster, "speaker_name": null});
+        assert_eq!(name(of("c1"), bound.clone()).as_deref(), Some("Alice"));
+        assert_eq!(name(of("c2"), bound.clone()).as_deref(), Some("Bob"));
+        assert_eq!(name(of("c3"), bound.clone()), None);
+        assert_eq!(name(of("c4"), bound.clone()), None);
+        assert_eq!(name(json!({}), bound.clone()), None);
+        // The answer's own state is newer.
+        let newer = json!({"cluster_id": "c1", "updated_state": {"bindings": {"c1": "Carol"}}});
+        assert_eq!(name(newer, bound.clone()).as_deref(), Some("Carol"));
+        let empty = json!({"cluster_id": "c1", "updated_state": {"bindings": {}}});
+        assert_eq!(name(empty, bound).as_deref(), Some("Alice"));
+    }
+
+    #[test]
+    fn ill_typed_parts_of_an_answer_are_null() {
+        let event = resolved(
+            &json!({
+                "cluster_id": 7, "speaker_name": ["x"], "decision": "sure", "evidence": "none",
+                "updated_state": [],
+            }),
+            &json!({"bindings": [], "clusters": {}}),
+        );
+        assert_eq!(
+            event.identity_source,
+            Some(IdentitySource::InferenceResolve)
+        );
+        assert_eq!(
+            (
+                event.cluster_id,
+                event.speaker_name,
+                event.decision,
+                event.evidence
+            ),
+            (None, None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_failed_look_up_says_why() {
+        let event = students_event_unknown(&utterance(0, 900, "Hello"), "nobody answers", NOW);
+        assert_eq!(
+            serde_json::to_value(&event).unwrap(),
+            json!({
+                "ts": NOW, "stream_role": "teacher", "source": "inference_resolve",
+                "identity_source": null, "utterance_id": "s-1-teacher-00000001-ab12",
+                "cluster_id": null, "speaker_name": null, "decision": "unknown",
+                "evidence": null, "note": "nobody answers",
+            })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_and_state_are_survived(
+            field in prop::sample::select(vec!["cluster_id", "speaker_name", "updated_state"]),
+            text in "\\PC{0,10}",
+        ) {
+            let answer = json!({"cluster_id": "c1", field: text.clone()});
+            let state = json!({"bindings": {"c1": text.clone()}, "clusters": [text]});
+            let event = resolved(&answer, &state);
+            prop_assert!(event.speaker_name.is_none_or(|name| !name.trim().is_empty()));
+        }
+    }
+}

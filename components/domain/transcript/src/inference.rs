@@ -170,3 +170,98 @@ fn text(value: Option<&Value>) -> Option<&str> {
         .map(str::trim)
         .filter(|text| !text.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_request_is_what_the_service_reads() {
+        let body = request_body("s \"1\"", &[0, 255, 1], "hello", &json!({"clusters": []}));
+        assert_eq!(
+            body,
+            concat!(
+                r#"{"session_id":"s \"1\"","audio":{"content_b64":"AP8B","format":"wav","#,
+                r#""sample_rate":16000,"channels":1},"asr_text":"hello","state":{"clusters":[]}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn failures_say_why_in_the_original_s_words() {
+        let why = |status, body: &[u8]| parse_answer(status, body).unwrap_err().to_string();
+        assert_eq!(
+            why(500, br#"{"detail":"fake inference status 500"}"#),
+            r#"inference backend non-success: status=500 body={"detail":"fake inference status 500"}"#
+        );
+        assert_eq!(
+            why(500, "é".repeat(5000).as_bytes()),
+            format!(
+                "inference backend non-success: status=500 body={}",
+                "é".repeat(MAX_QUOTED_CHARS)
+            )
+        );
+        assert_eq!(
+            why(302, b""),
+            "inference backend non-success: status=302 body="
+        );
+        for body in [
+            b"".as_slice(),
+            b"<html>",
+            b"{",
+            br#"{"a":"\ud800"}"#,
+            b"\xff",
+        ] {
+            assert_eq!(
+                why(200, body),
+                "inference backend returned non-JSON response"
+            );
+        }
+        let deep = "[".repeat(100_000);
+        assert_eq!(
+            parse_answer(200, deep.as_bytes()),
+            Err(InferenceError::NotJson)
+        );
+        for body in [b"null".as_slice(), b"[]", b"7", br#""x""#] {
+            assert_eq!(parse_answer(200, body), Err(InferenceError::NotAnObject));
+        }
+        assert_eq!(
+            InferenceError::TimedOut { timeout_ms: 15_000 }.to_string(),
+            "inference backend did not answer within 15000 ms"
+        );
+    }
+
+    #[test]
+    fn an_answer_has_a_limit() {
+        let of = |bytes: usize| format!("{{}}{}", " ".repeat(bytes - 2));
+        assert!(parse_answer(200, of(MAX_ANSWER_BYTES).as_bytes()).is_ok());
+        assert_eq!(
+            parse_answer(200, of(MAX_ANSWER_BYTES + 1).as_bytes()),
+            Err(InferenceError::TooLong)
+        );
+    }
+
+    #[test]
+    fn a_state_that_is_no_object_is_none() {
+        let state = |body: Value| {
+            let answer = parse_answer(200, body.to_string().as_bytes()).unwrap();
+            answer.updated_state().cloned()
+        };
+        assert_eq!(state(json!({})), None);
+        assert_eq!(state(json!({"updated_state": null})), None);
+        assert_eq!(state(json!({"updated_state": []})), None);
+        assert_eq!(state(json!({"updated_state": {}})), Some(json!({})));
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_survived(status in 0u16.., body in prop::collection::vec(any::<u8>(), 0..600)) {
+            if let Err(error) = parse_answer(status, &body) {
+                prop_assert!(error.to_string().chars().count() < 400);
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::range::Range;
 use crate::utterance::Utterance;
-use crate::words::{are_nearly_equal_sets, norm, overlap, tokens};
+use crate::words::{after, are_nearly_equal_sets, norm, overlap, tokens};
 
 /// The most utterances in one entry; the next one starts a new entry.
 pub const MAX_SOURCES: usize = 256;
@@ -210,20 +210,14 @@ fn joined(last: Said<'_>, next: Said<'_>) -> Option<String> {
     if shared < MIN_OVERLAP {
         return None;
     }
-    // When all of `next` is shared it is contained in `last`, and rule 1 has said no.
-    let new = words_from(next.text, next_tokens.get(shared)?.rest);
-    let text = last
-        .text
-        .split_whitespace()
-        .chain(new)
+    let new = after(next.text, &next_tokens, shared);
+    if new.is_empty() {
+        // All of `next` is contained in `last`, and rule 1 has said no.
+        return None;
+    }
+    let text = (last.text.split_whitespace())
+        .chain(new.split_whitespace())
         .collect::<Vec<_>>()
         .join(" ");
     (text.len() <= MAX_TEXT_BYTES).then_some(text)
-}
-
-/// The words of `text` from the first one that starts after the shared ones. `rest` starts at the
-/// first token that is not shared.
-fn words_from<'a>(text: &'a str, rest: &'a str) -> impl Iterator<Item = &'a str> {
-    let _ = text;
-    rest.split_whitespace()
 }

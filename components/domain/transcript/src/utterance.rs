@@ -122,3 +122,103 @@ impl Utterance {
 fn seconds(count: u64) -> Result<u32, Refused> {
     u32::try_from(count).map_err(|_| Refused::BeyondLastSecond)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    pub(crate) fn sentence(start_ms: u64, end_ms: u64, text: &str) -> FinalSentence<'_> {
+        FinalSentence {
+            session_id: "s-1",
+            stream_role: "teacher",
+            text,
+            start_ms,
+            end_ms,
+            asr_model: "model",
+            asr_provider: "dashscope",
+            confidence: None,
+            created_at: "2026-02-11T09:30:00.123Z",
+            latency_ms: Some(420),
+            suffix: "ab12",
+        }
+    }
+
+    pub(crate) fn utterance(start_ms: u64, end_ms: u64, text: &str) -> Utterance {
+        Utterance::realtime(&sentence(start_ms, end_ms, text)).unwrap()
+    }
+
+    #[test]
+    fn json_has_the_fields_of_the_api_in_its_order() {
+        let utterance = utterance(1200, 3400, " Hello. ");
+        let json = serde_json::to_string(&utterance).unwrap();
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"utterance_id":"s-1-teacher-00000004-ab12","session_id":"s-1","#,
+                r#""stream_role":"teacher","text":"Hello.","start_seq":2,"end_seq":4,"#,
+                r#""start_ms":1200,"end_ms":3400,"duration_ms":2200,"asr_model":"model","#,
+                r#""asr_provider":"dashscope","confidence":null,"#,
+                r#""created_at":"2026-02-11T09:30:00.123Z","latency_ms":420}"#
+            )
+        );
+        assert_eq!(serde_json::from_str::<Utterance>(&json).unwrap(), utterance);
+    }
+
+    #[test]
+    fn it_covers_the_seconds_its_times_touch() {
+        let seconds = |start_ms, end_ms| {
+            let utterance = utterance(start_ms, end_ms, "x");
+            (utterance.start_seq, utterance.end_seq)
+        };
+        assert_eq!(seconds(0, 1000), (1, 1));
+        assert_eq!(seconds(0, 1001), (1, 2));
+        assert_eq!(seconds(999, 2000), (1, 2));
+        assert_eq!(seconds(1000, 2000), (2, 2));
+        // Empty, on the border of two seconds.
+        assert_eq!(seconds(0, 0), (1, 1));
+        assert_eq!(seconds(2000, 2000), (3, 3));
+    }
+
+    #[test]
+    fn an_end_before_the_start_loses_no_text() {
+        let utterance = utterance(5000, 200, "x");
+        assert_eq!(
+            (utterance.start_ms, utterance.end_ms, utterance.duration_ms),
+            (5000, 5000, 0)
+        );
+        assert_eq!((utterance.start_seq, utterance.end_seq), (6, 6));
+    }
+
+    #[test]
+    fn blank_text_and_impossible_times_are_refused() {
+        for blank in ["", " \n", "\u{3000}"] {
+            assert_eq!(
+                Utterance::realtime(&sentence(0, 1, blank)),
+                Err(Refused::Blank)
+            );
+        }
+        let last = u64::from(u32::MAX) * 1000;
+        assert_eq!(utterance(last - 1, last, "x").end_seq, u32::MAX);
+        for (start, end) in [(0, last + 1), (last, last), (u64::MAX, u64::MAX)] {
+            assert_eq!(
+                Utterance::realtime(&sentence(start, end, "x")),
+                Err(Refused::BeyondLastSecond)
+            );
+        }
+    }
+
+    #[test]
+    fn a_confidence_that_is_no_number_is_null() {
+        let with = |confidence| {
+            Utterance::realtime(&FinalSentence {
+                confidence,
+                ..sentence(0, 1, "x")
+            })
+            .unwrap()
+            .confidence
+        };
+        assert_eq!(with(Some(f64::NAN)), None);
+        assert_eq!(with(Some(0.5)), Some(0.5));
+    }
+}

@@ -1,0 +1,119 @@
+//! What the HTTP routes answer when they cannot serve a request.
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::config::BadConfig;
+use crate::id::BadId;
+use crate::query::BadView;
+use crate::role::BadRole;
+use crate::stored::{self, Damaged};
+
+/// An error answer: its status, and the text of `{"detail": "<text>"}`.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("{status} {detail}")]
+pub struct ApiError {
+    /// HTTP status, 400 to 599.
+    pub status: u16,
+    /// What the caller did wrong or can do.
+    pub detail: String,
+}
+
+impl ApiError {
+    /// An error answer.
+    pub fn new(status: u16, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+        }
+    }
+
+    /// 400.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(400, detail)
+    }
+
+    /// 404 for an unknown path.
+    pub fn route_not_found() -> Self {
+        Self::new(404, "route not found")
+    }
+
+    /// 405 for a known path.
+    pub fn method_not_allowed() -> Self {
+        Self::new(405, "method not allowed")
+    }
+
+    /// 426 for a plain GET of a WebSocket path.
+    pub fn upgrade_required() -> Self {
+        Self::new(426, "websocket upgrade required")
+    }
+
+    /// 400 for a body that is no JSON.
+    pub fn body_not_json() -> Self {
+        BadConfig::NotJson.into()
+    }
+
+    /// The JSON body.
+    pub fn body(&self) -> String {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            detail: &'a str,
+        }
+        stored::to_json(&Body {
+            detail: &self.detail,
+        })
+    }
+}
+
+impl From<BadRole> for ApiError {
+    fn from(error: BadRole) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<BadId> for ApiError {
+    fn from(error: BadId) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<BadView> for ApiError {
+    fn from(error: BadView) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<BadConfig> for ApiError {
+    fn from(error: BadConfig) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<Damaged> for ApiError {
+    fn from(error: Damaged) -> Self {
+        Self::new(500, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn bodies() {
+        assert_eq!(
+            ApiError::route_not_found().body(),
+            r#"{"detail":"route not found"}"#
+        );
+        let error = ApiError::from(BadId::Length);
+        assert_eq!(
+            (error.status, error.detail.as_str()),
+            (400, "session_id must be 1..128 chars")
+        );
+        assert_eq!(
+            ApiError::body_not_json().detail,
+            "request body must be valid JSON"
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! The coercions of the original gateway, which was JavaScript: its clients rely on some of them
+//! (counts sent as strings) and its error texts show them (`[object Object]`).
+
+use std::borrow::Cow;
+
+use serde::Serializer;
+use serde_json::Value;
+
+/// The largest integer that a JSON number keeps exactly in JavaScript.
+pub(crate) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+/// Longest piece of a client's text that an error repeats, in UTF-16 units: an answer must not grow
+/// with what was sent.
+pub(crate) const MAX_ECHO: usize = 200;
+
+/// `String.prototype.trim`: white space of Unicode and the byte order mark, but not U+0085.
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| (c.is_whitespace() && c != '\u{85}') || c == '\u{feff}')
+}
+
+/// The text without white space around it; none when nothing is left.
+pub(crate) fn non_blank(text: &str) -> Option<&str> {
+    let text = trim(text);
+    (!text.is_empty()).then_some(text)
+}
+
+/// The trimmed text of a JSON string that is not blank; none for any other value.
+pub(crate) fn non_blank_string(value: &Value) -> Option<&str> {
+    value.as_str().and_then(non_blank)
+}
+
+/// The first `units` UTF-16 units, without half a surrogate pair at the end.
+pub(crate) fn utf16_prefix(text: &str, units: usize) -> &str {
+    if text.len() <= units {
+        return text;
+    }
+    let mut left = units;
+    for (at, c) in text.char_indices() {
+        match left.checked_sub(c.len_utf16()) {
+            Some(rest) => left = rest,
+            None => return &text[..at],
+        }
+    }
+    text
+}
+
+/// Length in UTF-16 units, as JavaScript counts.
+pub(crate) fn utf16_len(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+/// `String(value)`, cut to [`MAX_ECHO`].
+pub(crate) fn to_text(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::Null => Cow::Borrowed("null"),
+        Value::Bool(true) => Cow::Borrowed("true"),
+        Value::Bool(false) => Cow::Borrowed("false"),
+        Value::Number(number) => match number.as_f64() {
+            Some(number) => Cow::Owned(number_text(number)),
+            None => Cow::Owned(number.to_string()),
+        },
+        Value::String(text) => Cow::Borrowed(utf16_prefix(text, MAX_ECHO)),
+        Value::Array(items) => {
+            let mut joined = String::new();
+            for (index, item) in items.iter().enumerate() {
+                if joined.len() > MAX_ECHO {
+                    break;
+                }
+                if index > 0 {
+                    joined.push(',');
+                }
+                if !item.is_null() {
+                    joined.push_str(&to_text(item));
+                }
+            }
+            let end = utf16_prefix(&joined, MAX_ECHO).len();
+            joined.truncate(end);
+            Cow::Owned(joined)
+        }
+        Value::Object(_) => Cow::Borrowed("[object Object]"),
+    }
+}
+
+/// `String(number)`: integers without a fraction, an exponent from 1e21 on and below 1e-6.
+pub(crate) fn number_text(number: f64) -> String {
+    let size = number.abs();
+    if size == 0.0 || (1e-6..1e21).contains(&size) {
+        return format!("{}", number + 0.0);
+    }
+    let text = format!("{number:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) if !exponent.starts_with('-') => format!("{digits}e+{exponent}"),
+        _ => text,
+    }
+}
+
+/// `Number(value)` where that is finite. A blank string is no number here: in JavaScript it is 0,
+/// but a client that sends a blank count has nothing to say.
+pub(crate) fn to_number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::Bool(flag) => f64::from(u8::from(*flag)),
+        Value::String(text) => non_blank(text)?.parse().ok()?,
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+/// A count: floored, at most [`MAX_SAFE_INTEGER`]; none for what is negative or no number.
+pub(crate) fn to_count(value: &Value) -> Option<u64> {
+    let number = to_number(value).filter(|number| *number >= 0.0)?;
+    // A float casts saturating.
+    Some((number.floor() as u64).min(MAX_SAFE_INTEGER))
+}
+
+/// Writes a number as `JSON.stringify` does: `1`, not `1.0`.
+pub(crate) fn serialize_number<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
+    if number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER as f64 {
+        to.serialize_i64(*number as i64)
+    } else {
+        to.serialize_f64(*number)
+    }
+}
+
+/// [`serialize_number`], `null` where there is none.
+pub(crate) fn serialize_optional_number<S: Serializer>(
+    number: &Option<f64>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(number) => serialize_number(number, to),
+        None => to.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_read_as_in_javascript() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (5.0, "5"),
+            (1.5, "1.5"),
+            (1_760_000_001_000.0, "1760000001000"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e303, "1.5e+303"),
+            (1e-7, "1e-7"),
+        ] {
+            assert_eq!(number_text(number), text);
+        }
+    }
+
+    #[test]
+    fn text_of_odd_values() {
+        assert_eq!(to_text(&json!({"a": 1})), "[object Object]");
+        assert_eq!(to_text(&json!(["a", null, [1, 2]])), "a,,1,2");
+        assert_eq!(to_text(&json!(true)), "true");
+        assert_eq!(to_text(&json!("x".repeat(1000))).len(), MAX_ECHO);
+        assert_eq!(to_text(&json!(vec!["ab"; 1000])).len(), MAX_ECHO);
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!(to_count(&json!(2.7)), Some(2));
+        assert_eq!(to_count(&json!("3")), Some(3));
+        assert_eq!(to_count(&json!(true)), Some(1));
+        assert_eq!(to_count(&json!(-1)), None);
+        assert_eq!(to_count(&json!("")), None);
+        assert_eq!(to_count(&json!("inf")), None);
+        assert_eq!(to_count(&json!([7])), None);
+        assert_eq!(to_count(&json!(1e300)), Some(MAX_SAFE_INTEGER));
+    }
+
+    proptest! {
+        #[test]
+        fn a_prefix_is_a_prefix(text in any::<String>(), units in 0usize..20) {
+            let prefix = utf16_prefix(&text, units);
+            prop_assert!(text.starts_with(prefix));
+            prop_assert!(utf16_len(prefix) <= units);
+            // One more character would be too much.
+            if let Some(next) = text[prefix.len()..].chars().next() {
+                prop_assert!(utf16_len(prefix) + next.len_utf16() > units);
+            }
+        }
+
+        #[test]
+        fn number_text_reads_back(number in any::<f64>().prop_filter("finite", |n| n.is_finite())) {
+            prop_assert_eq!(number_text(number).parse::<f64>().unwrap(), number);
+        }
+    }
+}

@@ -32,7 +32,7 @@ pub struct Reply {
 #[derive(Debug)]
 enum State {
     Idle,
-    Running(Task),
+    Running(Box<Task>),
     Closed,
 }
 
@@ -128,7 +128,7 @@ impl Conversation {
         match (command, &mut self.state) {
             (Command::Run(run), State::Idle) => {
                 let send = vec![protocol::started(&run.task_id)];
-                self.state = State::Running(self.begin(*run));
+                self.state = State::Running(Box::new(self.begin(*run)));
                 Ok(reply(send))
             }
             (Command::Run(run), _) => Err(Failure {
@@ -242,3 +242,6 @@ impl Task {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

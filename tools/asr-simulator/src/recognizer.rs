@@ -304,3 +304,6 @@ impl MarkedSecond {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,7 +176,14 @@ mod tests {
 
     fn tone(ms: usize, pitch: usize) -> Vec<u8> {
         (0..ms * 16)
-            .flat_map(|i| (if i / pitch % 2 == 0 { 4000i16 } else { -4000 }).to_le_bytes())
+            .flat_map(|i| {
+                (if (i / pitch).is_multiple_of(2) {
+                    4000i16
+                } else {
+                    -4000
+                })
+                .to_le_bytes()
+            })
             .collect()
     }
 

@@ -1,3 +1,119 @@
-//! The host: wasmtime, composed components, one port.
+//! The host: composed components behind one port, with their stores on this machine.
+//!
+//! Alone: `trigger-websocket up`. Through Spin: `spin up` starts it for an app with triggers of type
+//! `websocket` and leaves the app's description in the environment (see [`launch`]).
 
-fn main() {}
+mod bindings;
+mod builds;
+mod capability;
+mod cli;
+mod components;
+mod composition;
+mod engine;
+mod errors;
+mod http_component;
+mod instance_pool;
+mod launch;
+mod mailbox;
+mod service;
+mod stores;
+mod up;
+mod variables;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use app_manifest::App;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, LogFormat, RunOptions, Up};
+use crate::launch::Launch;
+
+/// The name of a manifest in a folder.
+const MANIFEST: &str = "spin.toml";
+
+fn main() -> ExitCode {
+    let cli = Cli::read();
+    let done = if cli.launch_metadata_only {
+        launch::metadata()
+            .map_err(anyhow::Error::from)
+            .and_then(|metadata| Ok(writeln!(std::io::stderr(), "{metadata}")?))
+    } else if cli.help_args_only {
+        writeln!(std::io::stdout(), "{}", launch::options_help()).map_err(anyhow::Error::from)
+    } else {
+        run(cli)
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // On standard error even when the log is switched off.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            match error.downcast_ref::<builds::BuildError>() {
+                Some(failed) => ExitCode::from(failed.exit_code()),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Some(Command::Up(Up { from, build, run })) => {
+            start_log(&run);
+            let manifest = if from.is_dir() {
+                from.join(MANIFEST)
+            } else {
+                from
+            };
+            let app = App::from_spin_toml(&manifest)?;
+            if build {
+                builds::run(&app)?;
+            }
+            serve(app, up::folder_of(&manifest), &run)
+        }
+        None => {
+            let Some(launch) = Launch::from_environment(|name| std::env::var(name).ok()) else {
+                anyhow::bail!(
+                    "nothing to run. Say `trigger-websocket up` (`--help` lists the options); without \
+                     a command it is for Spin, which sets {}",
+                    launch::LOCKED_URL
+                );
+            };
+            start_log(&cli.run);
+            let app = App::from_locked_url(&launch.locked_url)?;
+            serve(
+                app,
+                launch.app_dir.unwrap_or_else(|| PathBuf::from(".")),
+                &cli.run,
+            )
+        }
+    }
+}
+
+fn serve(app: App, app_dir: PathBuf, options: &RunOptions) -> anyhow::Result<()> {
+    // For wss and https; both ends of rustls in this process must use the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(up::run(app, &app_dir, options))
+}
+
+fn start_log(options: &RunOptions) {
+    let mut filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env_lossy();
+    if options.quiet
+        && let Ok(directive) = capability::output::QUIET.parse()
+    {
+        filter = filter.add_directive(directive);
+    }
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match options.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

@@ -1,0 +1,131 @@
+//! What a component of this host can do, one module a capability, and the state that each instance
+//! has for it. A component is given exactly what its manifest entry grants ([`Grants`]).
+
+pub mod blobs;
+pub mod config;
+pub mod inheritance;
+pub mod key_value;
+pub mod memory;
+pub mod outbound_http;
+pub mod output;
+pub mod realtime;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use app_manifest::AllowedHosts;
+use blob_store::BlobStore;
+use key_value_store::KeyValue;
+use lanes::Lanes;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::bindings::{interview, realtime as realtime_wit, wasi};
+
+/// What one component of the app may use: its entry in the manifest, resolved.
+pub struct Grants {
+    /// Its id in the manifest, for the log.
+    pub component: String,
+    /// What `wasi:config` shows it.
+    pub variables: BTreeMap<String, String>,
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// The stores that `wasi:keyvalue` opens for it, by name.
+    pub key_value_stores: BTreeMap<String, Arc<dyn KeyValue>>,
+    /// Where it may connect to.
+    pub allowed_outbound_hosts: Arc<AllowedHosts>,
+    /// Its blobs: one store for the app.
+    pub blobs: Arc<BlobStore>,
+    /// The app's lanes, with the sockets and timers.
+    pub lanes: Lanes,
+}
+
+/// What the host keeps for one instance.
+pub struct Ctx {
+    grants: Arc<Grants>,
+    table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound_http: outbound_http::Hooks,
+    memory: memory::Limit,
+}
+
+impl Ctx {
+    /// A new instance's state: nothing of another instance is seen.
+    fn new(grants: Arc<Grants>) -> Self {
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(output::Lines::new(
+            &grants.component,
+            output::Source::Stdout,
+        ))
+        .stderr(output::Lines::new(
+            &grants.component,
+            output::Source::Stderr,
+        ))
+        .allow_tcp(false)
+        .allow_udp(false);
+        for (name, value) in &grants.environment {
+            wasi.env(name, value);
+        }
+        Self {
+            table: ResourceTable::new(),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            outbound_http: outbound_http::Hooks::new(&grants),
+            memory: memory::Limit::default(),
+            grants,
+        }
+    }
+}
+
+/// A store for one new instance of the component that `grants` are for.
+pub fn new_store(engine: &Engine, grants: &Arc<Grants>) -> Store<Ctx> {
+    let mut store = Store::new(engine, Ctx::new(Arc::clone(grants)));
+    store.limiter(|ctx| &mut ctx.memory);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    store
+}
+
+/// All that a component can import.
+///
+/// # Errors
+/// Never, unless two modules offer the same interface.
+pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    wasi::keyvalue::store::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    wasi::keyvalue::atomics::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    wasi::keyvalue::batch::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    wasi::config::store::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    interview::gateway::blob_store::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    realtime_wit::sockets::types::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    realtime_wit::sockets::sockets::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    realtime_wit::sockets::timers::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    realtime_wit::sockets::lanes::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    Ok(linker)
+}
+
+impl WasiView for Ctx {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Ctx {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outbound_http,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The command line. Only its shape: what the options do is elsewhere.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// What there is without options.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:3000";
+
+const LONG_ABOUT: &str = "\
+Runs the components of a spin.toml that has triggers of type `websocket`: HTTP and WebSockets on one \
+port, with their key-value store and their blobs on this machine.
+
+Run it alone with `trigger-websocket up`, or through Spin: `spin up` starts it for such an app when it \
+is installed as the plugin `trigger-websocket`.";
+
+const UP_HELP: &str = "\
+Examples:
+  trigger-websocket up --build
+      Builds the components of ./spin.toml, runs them on http://127.0.0.1:3000.
+  ASR_MODEL=my-model trigger-websocket up --from app/spin.toml --listen 0.0.0.0:80
+      Runs another app, with one of its variables set, reachable from other machines.
+  trigger-websocket up --listen 127.0.0.1:0 --state-dir /tmp/try
+      Takes a free port, prints it, and keeps everything in one folder that can be thrown away.
+
+What is stored where, in the state directory (default: `.spin` beside spin.toml):
+  sqlite_key_value.db   the key-value store (Spin's own format)
+  blobs/                the blob store: one file an object
+  cache/                compiled components; may be deleted at any time
+  Other places: `[key_value_store.*]` in runtime-config.toml, and
+  `[application.trigger.websocket.blob_store]` in spin.toml.
+
+Environment:
+  SPIN_VARIABLE_<NAME>, <NAME>   a variable of the app, such as ASR_MODEL for `asr_model`
+  RUST_LOG                       what is logged, such as `debug` or `lanes=trace,info` (default: info)
+
+It ends with status 0 when SIGTERM or Ctrl-C came and all connections were closed in order; a second \
+signal ends it at once. When it is ready it prints `listening on http://ADDRESS:PORT`.";
+
+/// The program.
+#[derive(Debug, Parser)]
+#[command(name = "trigger-websocket", version, about = "Runs WebSocket and HTTP components of a Spin app", long_about = LONG_ABOUT)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// Without one it is Spin that started the program.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// What `spin up` passes on.
+    #[command(flatten)]
+    pub run: RunOptions,
+
+    /// Print which options there are, for `spin up`, and exit.
+    #[arg(long, hide = true)]
+    pub launch_metadata_only: bool,
+
+    /// Print the help of the options, for `spin up --help`, and exit.
+    #[arg(long, hide = true)]
+    pub help_args_only: bool,
+}
+
+/// What can be done without Spin.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run an app.
+    #[command(after_help = UP_HELP)]
+    Up(Up),
+}
+
+/// `up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// The manifest of the app, or the folder it is in.
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "spin.toml")]
+    pub from: PathBuf,
+
+    /// Build the components first, with the commands that the manifest has for them.
+    #[arg(long)]
+    pub build: bool,
+
+    /// How it is run.
+    #[command(flatten)]
+    pub run: RunOptions,
+}
+
+/// Options that are the same with and without Spin.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "WebSocket Trigger Options")]
+pub struct RunOptions {
+    /// Address and port for HTTP and WebSocket; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "SPIN_HTTP_LISTEN_ADDR", default_value = DEFAULT_LISTEN)]
+    pub listen: String,
+
+    /// Where stores, blobs and compiled code are kept. Default: `.spin` beside spin.toml.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Which stores are where. Default: runtime-config.toml beside spin.toml, if it is there.
+    #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
+    pub runtime_config_file: Option<PathBuf>,
+
+    /// Set a variable of the app; goes before the environment. Can be given again.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub variable: Vec<(String, String)>,
+
+    /// Set an environment variable of all components. Can be given again.
+    #[arg(short = 'e', long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub env: Vec<(String, String)>,
+
+    /// Leave what the components print out of the log.
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+
+    /// How the log (on standard error) is written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// How long open connections and queued events have to end in order after SIGTERM.
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pub shutdown_timeout: Duration,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The longest shutdown that can be asked for.
+const MAX_SHUTDOWN_SECONDS: u64 = 3_600;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds) if seconds <= MAX_SHUTDOWN_SECONDS => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!(
+            "give whole seconds from 0 to {MAX_SHUTDOWN_SECONDS}"
+        )),
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+impl Cli {
+    /// The options as clap knows them.
+    pub fn definition() -> clap::Command {
+        Self::command()
+    }
+
+    /// Reads the command line; exits with help or a usage error (status 2) where that is the answer.
+    pub fn read() -> Self {
+        // `cargo up -- --help` arrives here as `up --build -- --help`; there are no arguments that a
+        // `--` would have to set apart.
+        Self::parse_from(std::env::args_os().filter(|argument| argument != "--"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn up(arguments: &[&str]) -> Up {
+        let all = ["trigger-websocket", "up"].iter().chain(arguments);
+        match Cli::try_parse_from(all).unwrap().command {
+            Some(Command::Up(up)) => up,
+            None => panic!("no command"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::definition().debug_assert();
+    }
+
+    #[test]
+    fn up_has_defaults() {
+        let up = up(&[]);
+        assert_eq!(up.from, PathBuf::from("spin.toml"));
+        assert_eq!(up.run.listen, DEFAULT_LISTEN);
+        assert_eq!(up.run.shutdown_timeout, Duration::from_secs(20));
+        assert_eq!(up.run.log_format, LogFormat::Text);
+    }
+
+    #[test]
+    fn variables_are_assignments() {
+        let up = up(&["--variable", "a=b=c", "--variable", "empty="]);
+        let expected = [("a", "b=c"), ("empty", "")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(up.run.variable, expected);
+        let broken = ["trigger-websocket", "up", "--variable", "nothing"];
+        assert!(
+            Cli::try_parse_from(broken)
+                .unwrap_err()
+                .to_string()
+                .contains("NAME=VALUE")
+        );
+    }
+
+    #[test]
+    fn spin_passes_options_without_a_command() {
+        let cli = Cli::try_parse_from([
+            "trigger-websocket",
+            "--listen",
+            "127.0.0.1:0",
+            "--state-dir",
+            "x",
+            "--quiet",
+        ]);
+        let cli = cli.unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.listen, "127.0.0.1:0");
+        assert!(cli.run.quiet);
+    }
+
+    #[test]
+    fn a_shutdown_time_is_bounded() {
+        assert!(seconds("0").is_ok());
+        assert!(seconds("3601").is_err());
+        assert!(seconds("-1").is_err());
+    }
+}

@@ -1,0 +1,301 @@
+//! A component that answers HTTP requests (`wasi:http/handler`), with its kept instances.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::uri::Scheme;
+use http::{Request, Response, Uri};
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use listener::{Body, BoxError};
+use tokio::sync::Semaphore;
+use tokio::time::Sleep;
+use wasmtime::component::{GuestTaskId, InstancePre};
+use wasmtime::{Engine, Store, StoreContextMut};
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
+    WorkerStatus,
+};
+use wasmtime_wasi_http::{Error, WasiHttpView, p2, p3};
+
+use crate::capability::{Ctx, Grants, new_store};
+use crate::errors;
+
+/// Bytes of a request's body. The largest that the app takes are audio files in base64.
+pub const MAX_REQUEST_BODY: u64 = 16 << 20;
+
+/// Requests that one component answers at a time, each in an instance of its own.
+pub const MAX_CONCURRENT_REQUESTS: usize = 128;
+
+/// How long a request waits for one of those before it is told to try again.
+pub const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Requests after which an instance is replaced.
+pub const MAX_REQUESTS_PER_INSTANCE: usize = 1_000;
+
+/// How long an answer may take to begin, and then to end.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long an instance is kept unused.
+pub const MAX_IDLE: Duration = Duration::from_secs(30);
+
+/// A component behind HTTP.
+pub struct HttpComponent {
+    handler: ProxyHandler<Handler>,
+    permits: Arc<Semaphore>,
+    component: String,
+}
+
+impl HttpComponent {
+    /// The component that `grants` are for.
+    ///
+    /// # Errors
+    /// It has no HTTP handler.
+    pub fn new(
+        engine: &Engine,
+        pre: InstancePre<Ctx>,
+        grants: Arc<Grants>,
+    ) -> wasmtime::Result<Self> {
+        let pre = match p3::bindings::ServicePre::new(pre.clone()) {
+            Ok(service) => ProxyPre::P3(service),
+            Err(_) => ProxyPre::P2(p2::bindings::ProxyPre::new(pre)?),
+        };
+        let component = grants.component.clone();
+        let handler = ProxyHandler::new(Handler {
+            engine: engine.clone(),
+            pre,
+            grants,
+        });
+        Ok(Self {
+            handler,
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)),
+            component,
+        })
+    }
+
+    /// Answers a request. Never an error: what goes wrong is an answer too, and a line in the log.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        if declared_length(&request).is_some_and(|length| length > MAX_REQUEST_BODY) {
+            return plain(errors::too_large());
+        }
+        let waiting = Arc::clone(&self.permits).acquire_owned();
+        let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, waiting).await else {
+            return plain(errors::busy());
+        };
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let too_large = Arc::new(AtomicBool::new(false));
+        let request = absolute(request).map(|body| {
+            LimitedBody {
+                body,
+                left: MAX_REQUEST_BODY,
+                exceeded: Arc::clone(&too_large),
+            }
+            .boxed_unsync()
+        });
+        let answer = self.handler.handle((), request).await;
+        if too_large.load(Ordering::Acquire) {
+            return plain(errors::too_large());
+        }
+        match answer {
+            // The instance is busy until the body has been sent: so is the permit, which the
+            // closure keeps.
+            Ok(response) => response.map(|body| {
+                body.map_err(move |error| {
+                    let _busy = &permit;
+                    BoxError::from(error)
+                })
+                .boxed_unsync()
+            }),
+            Err(error) => {
+                tracing::error!(
+                    component = self.component,
+                    %method,
+                    path,
+                    error = format!("{error:#}"),
+                    "a request was not answered"
+                );
+                plain(errors::internal())
+            }
+        }
+    }
+}
+
+/// A whole, small answer.
+pub fn plain(response: Response<&'static str>) -> Response<Body> {
+    response.map(|body| {
+        Full::from(body)
+            .map_err(|never| match never {})
+            .boxed_unsync()
+    })
+}
+
+fn declared_length(request: &Request<Incoming>) -> Option<u64> {
+    request
+        .headers()
+        .get(CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Gives the URI scheme and authority, which a component may ask for, from the `Host` header.
+fn absolute<B>(mut request: Request<B>) -> Request<B> {
+    let host = request
+        .headers()
+        .get(HOST)
+        .map(|host| host.as_bytes().to_owned());
+    let mut parts = request.uri().clone().into_parts();
+    if parts.authority.is_none() {
+        parts.authority = host.and_then(|host| host.as_slice().try_into().ok());
+    }
+    if parts.authority.is_some() {
+        parts.scheme.get_or_insert(Scheme::HTTP);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// A request's body that breaks off, and says so, when it is over the limit.
+struct LimitedBody {
+    body: Incoming,
+    left: u64,
+    exceeded: Arc<AtomicBool>,
+}
+
+impl http_body::Body for LimitedBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => return Poll::Pending,
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match self.left.checked_sub(length) {
+            Some(left) => {
+                self.left = left;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None => {
+                self.exceeded.store(true, Ordering::Release);
+                Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(
+                    MAX_REQUEST_BODY,
+                )))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+struct Handler {
+    engine: Engine,
+    pre: ProxyPre<Ctx>,
+    grants: Arc<Grants>,
+}
+
+impl HandlerState for Handler {
+    type StoreData = Ctx;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<Ctx, Expiration, Worker>> {
+        let mut store = new_store(&self.engine, &self.grants);
+        let proxy = self.pre.instantiate_async(&mut store).await?;
+        Ok(Instance {
+            store,
+            proxy,
+            view: <Ctx as WasiHttpView>::http,
+            expiration: Expiration(Box::pin(tokio::time::sleep(MAX_IDLE))),
+            state: Worker {
+                grants: Arc::clone(&self.grants),
+            },
+        })
+    }
+}
+
+/// Ends an instance that takes too long or is not used.
+struct Expiration(Pin<Box<Sleep>>);
+
+impl WorkerExpiration for Expiration {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
+        let limit = match status {
+            WorkerStatus::Idle => MAX_IDLE,
+            WorkerStatus::Requests | WorkerStatus::PostReturn => REQUEST_TIMEOUT,
+        };
+        let deadline = tokio::time::Instant::from_std(start + limit);
+        if self.0.deadline() != deadline {
+            self.0.as_mut().reset(deadline);
+        }
+        self.0.as_mut().poll(cx)
+    }
+}
+
+/// One instance.
+struct Worker {
+    grants: Arc<Grants>,
+}
+
+impl WorkerState for Worker {
+    type StoreData = Ctx;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= MAX_REQUESTS_PER_INSTANCE {
+            ShouldAccept::Never
+        } else if concurrent == 0 {
+            ShouldAccept::Yes
+        } else {
+            // One at a time: a trap takes the whole instance with it.
+            ShouldAccept::No
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _store: StoreContextMut<'_, Ctx>,
+        _data: (),
+        _task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        Box::pin(tokio::time::sleep(REQUEST_TIMEOUT))
+    }
+
+    fn drop(&self, store: Store<Ctx>, result: wasmtime::Result<()>) {
+        drop(store);
+        if let Err(error) = result {
+            tracing::warn!(
+                component = self.grants.component,
+                trace = format!("{error:?}"),
+                "the component failed: {}",
+                error.root_cause()
+            );
+        }
+    }
+}

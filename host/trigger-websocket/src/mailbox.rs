@@ -1,0 +1,238 @@
+//! The app's component behind WebSockets: `realtime:sockets/upgrades` and `mailbox`. Here the plain
+//! events of the lanes become WIT values, and the answers plain ones again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use lanes::{Event, HandleError, Mailbox, Payload};
+use listener::Admit;
+use wasmtime::component::Accessor;
+
+use crate::bindings::App;
+use crate::bindings::exports::realtime::sockets::upgrades::{Admission, Refusal, Request};
+use crate::bindings::realtime::sockets::types;
+use crate::capability::Ctx;
+use crate::errors;
+use crate::instance_pool::{Call, InstancePool};
+
+/// The mailbox component of the app.
+#[derive(Clone)]
+pub struct AppMailbox {
+    pool: Arc<InstancePool>,
+}
+
+impl AppMailbox {
+    /// Calls go to instances of this pool.
+    pub fn new(pool: Arc<InstancePool>) -> Self {
+        Self { pool }
+    }
+
+    /// Asks the component whether this upgrade request may become a WebSocket.
+    pub async fn admit(&self, request: Parts) -> Admit {
+        match self.pool.call(AdmitCall(upgrade_request(&request))).await {
+            Ok(Ok(Admission { lane, context })) => Admit::Accept { lane, context },
+            Ok(Err(refusal)) => Admit::Refuse(answer(refusal)),
+            Err(error) => {
+                tracing::error!(path = request.uri.path(), %error, "an upgrade was not decided");
+                Admit::Refuse(errors::internal().map(Bytes::from))
+            }
+        }
+    }
+}
+
+impl Mailbox for AppMailbox {
+    fn handle(
+        &self,
+        lane: Arc<str>,
+        events: Vec<Event>,
+    ) -> BoxFuture<'static, Result<(), HandleError>> {
+        let pool = Arc::clone(&self.pool);
+        Box::pin(async move {
+            let events = events.into_iter().map(wit_event).collect();
+            let handled = pool
+                .call(HandleCall {
+                    lane: lane.to_string(),
+                    events,
+                })
+                .await;
+            let reason = match handled {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(reason)) => reason,
+                Err(error) => error.to_string(),
+            };
+            Err(HandleError { reason })
+        })
+    }
+}
+
+struct HandleCall {
+    lane: String,
+    events: Vec<types::Event>,
+}
+
+impl Call for HandleCall {
+    type Answer = Result<(), String>;
+
+    async fn run(self, accessor: &Accessor<Ctx>, app: &App) -> wasmtime::Result<Self::Answer> {
+        app.realtime_sockets_mailbox()
+            .call_handle(accessor, self.lane, self.events)
+            .await
+    }
+}
+
+struct AdmitCall(Request);
+
+impl Call for AdmitCall {
+    type Answer = Result<Admission, Refusal>;
+
+    async fn run(self, accessor: &Accessor<Ctx>, app: &App) -> wasmtime::Result<Self::Answer> {
+        app.realtime_sockets_upgrades()
+            .call_admit(accessor, self.0)
+            .await
+    }
+}
+
+fn upgrade_request(request: &Parts) -> Request {
+    Request {
+        path: request.uri.path().to_owned(),
+        query: request.uri.query().unwrap_or_default().to_owned(),
+        headers: request
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
+            .collect(),
+    }
+}
+
+fn answer(refusal: Refusal) -> Response<Bytes> {
+    let Refusal {
+        status,
+        headers,
+        body,
+    } = refusal;
+    let mut response = Response::new(Bytes::from(body));
+    // 1xx would leave the client waiting for the real answer.
+    *response.status_mut() = match StatusCode::from_u16(status) {
+        Ok(status) if status.as_u16() >= 200 => status,
+        _ => {
+            tracing::error!(
+                status,
+                "an upgrade was refused with a status that HTTP does not have"
+            );
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    for (name, value) in headers {
+        match (HeaderName::try_from(&name), HeaderValue::try_from(&value)) {
+            (Ok(name), Ok(value)) => {
+                response.headers_mut().append(name, value);
+            }
+            _ => tracing::error!(
+                name,
+                "an upgrade was refused with a header that HTTP forbids"
+            ),
+        }
+    }
+    response
+}
+
+fn wit_event(event: Event) -> types::Event {
+    match event {
+        Event::Accepted { socket, context } => types::Event::Accepted(types::Accepted {
+            socket: socket.to_string(),
+            context: context.to_string(),
+        }),
+        Event::Frames {
+            socket,
+            context,
+            first,
+            payloads,
+        } => types::Event::Frames(types::Frames {
+            socket: socket.to_string(),
+            context: context.to_string(),
+            first,
+            payloads: payloads.into_iter().map(wit_payload).collect(),
+        }),
+        Event::Closed {
+            socket,
+            context,
+            code,
+            reason,
+            clean,
+        } => types::Event::Closed(types::Closed {
+            socket: socket.to_string(),
+            context: context.to_string(),
+            code,
+            reason: reason.to_string(),
+            clean,
+        }),
+        Event::Opened { socket, context } => types::Event::Opened(types::Opened {
+            socket: socket.to_string(),
+            context: context.to_string(),
+        }),
+        Event::Failed {
+            socket,
+            context,
+            status,
+            reason,
+        } => types::Event::Failed(types::Failed {
+            socket: socket.to_string(),
+            context: context.to_string(),
+            status,
+            reason: reason.to_string(),
+        }),
+        Event::Timer { name } => types::Event::Timer(types::Fired {
+            name: name.to_string(),
+        }),
+        Event::Message { call, body } => types::Event::Message(types::Message {
+            call: call.map(|call| call.to_string()),
+            body: body.into(),
+        }),
+    }
+}
+
+fn wit_payload(payload: Payload) -> types::Payload {
+    match payload {
+        // One copy: the lane keeps the bytes until the batch is handled.
+        Payload::Text(text) => types::Payload::Text(text.as_str().to_owned()),
+        Payload::Binary(bytes) => types::Payload::Binary(bytes.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_an_http_answer_whatever_it_says() {
+        let refusal = Refusal {
+            status: 99,
+            headers: vec![("ok".into(), "1".into()), ("not ok".into(), "2".into())],
+            body: b"x".to_vec(),
+        };
+        let response = answer(refusal);
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers().len(), 1);
+        assert_eq!(response.body().as_ref(), b"x");
+    }
+
+    #[test]
+    fn a_request_keeps_its_path_and_query_as_they_came() {
+        let request = http::Request::get("/v1/audio/ws/a%2Fb?x=%20")
+            .header("X-One", "1")
+            .body(());
+        let (parts, ()) = request.unwrap_or_default().into_parts();
+        let request = upgrade_request(&parts);
+        assert_eq!(request.path, "/v1/audio/ws/a%2Fb");
+        assert_eq!(request.query, "x=%20");
+        assert_eq!(request.headers, [("x-one".to_owned(), "1".to_owned())]);
+    }
+}

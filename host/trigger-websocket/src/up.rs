@@ -1,0 +1,316 @@
+//! Starts an app, serves it until a signal comes, and ends it in order.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use app_manifest::{AllowedHosts, App, Component, Router, Variables};
+use lanes::{Lanes, OutboundPolicy};
+use listener::{CancellationToken, Listener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use url::Url;
+use wasmtime::Engine;
+
+use crate::bindings::AppPre;
+use crate::capability::{self, Grants};
+use crate::cli::RunOptions;
+use crate::components::{Prepared, prepare};
+use crate::http_component::HttpComponent;
+use crate::instance_pool::{InstancePool, PoolLimits};
+use crate::mailbox::AppMailbox;
+use crate::service::{AppService, Target};
+use crate::stores::Stores;
+use crate::{engine, variables};
+
+/// Connections that are still open may take a moment longer than the sockets in them.
+const LISTENER_GRACE: Duration = Duration::from_secs(1);
+
+/// Runs the app until SIGTERM or Ctrl-C. `app_dir` is where its spin.toml is.
+///
+/// # Errors
+/// It cannot be started; the message says what to change. After that it only ends by a signal.
+pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Result<()> {
+    let started = Instant::now();
+    for warning in &app.warnings {
+        tracing::warn!("{warning}");
+    }
+    if app.triggers.is_empty() {
+        bail!(
+            "the app has no trigger of type websocket: add [[trigger.websocket]] with a route and a \
+             component to its spin.toml"
+        );
+    }
+    // First what fails most often and takes no time.
+    let listener = Listener::bind(options.listen.as_str())
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on {}: choose another address with --listen",
+                options.listen
+            )
+        })?;
+    let address = listener
+        .local_addr()
+        .context("cannot read the address that was bound")?;
+    let stores = Stores::open(
+        &app,
+        app_dir,
+        options.state_dir.as_deref(),
+        options.runtime_config_file.as_deref(),
+    )?;
+    let overrides: variables::Overrides = options.variable.iter().cloned().collect();
+    let environment = |name: &str| std::env::var(name).ok();
+    let simulator = match variables::missing_asr_key(&app, environment, &overrides)? {
+        Some(missing) => Some(
+            variables::start_simulator(missing)
+                .await
+                .context("cannot start the ASR simulator")?,
+        ),
+        None => None,
+    };
+    let simulator_url = simulator.as_ref().map(asr_simulator::Simulator::url);
+    let variables = variables::resolve(
+        &app,
+        environment,
+        &overrides,
+        stores.kinds(),
+        simulator_url.as_deref(),
+    )?;
+    let engine = engine::start(&stores.cache())
+        .map_err(anyhow::Error::from)
+        .with_context(|| format!("cannot start WebAssembly with {}", stores.cache().display()))?;
+    let lanes = Lanes::new(lanes::Limits::default(), Arc::new(CheckedBefore));
+    let prepared = prepare_all(&engine, &app).await?;
+    let assembly = Assembly {
+        engine,
+        stores: &stores,
+        variables,
+        lanes: lanes.clone(),
+        options,
+    };
+    let service = assembly.assemble(&app, prepared)?;
+    let signals = Signals::install()?;
+    announce(&app, &stores, started);
+    // The one line on standard output that programs wait for.
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on http://{address}")?;
+    stdout.flush()?;
+
+    serve(listener, service, lanes, signals, options.shutdown_timeout).await;
+    if let Some(simulator) = simulator {
+        simulator.stop().await;
+    }
+    Ok(())
+}
+
+/// All components that triggers name, compiled side by side.
+async fn prepare_all(engine: &Engine, app: &App) -> anyhow::Result<Vec<Prepared>> {
+    let linker = Arc::new(capability::linker(engine).map_err(anyhow::Error::from)?);
+    let mut tasks = Vec::new();
+    for component in triggered(app) {
+        let (engine, linker, component) = (engine.clone(), Arc::clone(&linker), component.clone());
+        tasks.push(tokio::task::spawn_blocking(move || {
+            prepare(&engine, &linker, &component)
+        }));
+    }
+    let mut prepared = Vec::new();
+    for task in tasks {
+        prepared.push(task.await.context("a compilation was aborted")??);
+    }
+    Ok(prepared)
+}
+
+fn triggered(app: &App) -> impl Iterator<Item = &Component> {
+    app.components.values().filter(|component| {
+        app.triggers
+            .iter()
+            .any(|trigger| trigger.component == component.id)
+    })
+}
+
+/// What every component is made with.
+struct Assembly<'a> {
+    engine: Engine,
+    stores: &'a Stores,
+    variables: Variables,
+    lanes: Lanes,
+    options: &'a RunOptions,
+}
+
+impl Assembly<'_> {
+    fn grants(&self, component: &Component) -> anyhow::Result<Arc<Grants>> {
+        let mut environment = component.environment.clone();
+        environment.extend(self.options.env.iter().cloned());
+        let key_value_stores = component
+            .key_value_stores
+            .iter()
+            .filter_map(|name| Some((name.clone(), Arc::clone(self.stores.key_value.get(name)?))))
+            .collect();
+        Ok(Arc::new(Grants {
+            component: component.id.clone(),
+            variables: self.variables.for_component(component)?,
+            environment,
+            key_value_stores,
+            allowed_outbound_hosts: Arc::new(AllowedHosts::resolve(component, &self.variables)?),
+            blobs: Arc::clone(&self.stores.blobs),
+            lanes: self.lanes.clone(),
+        }))
+    }
+
+    /// Puts pools behind routes, and the mailbox behind the lanes.
+    fn assemble(&self, app: &App, prepared: Vec<Prepared>) -> anyhow::Result<AppService> {
+        one_mailbox(&prepared)?;
+        let mut targets = BTreeMap::new();
+        for Prepared { id, serves, pre } in prepared {
+            let Some(component) = app.components.get(&id) else {
+                continue;
+            };
+            let grants = self.grants(component)?;
+            let http = serves
+                .http
+                .then(|| HttpComponent::new(&self.engine, pre.clone(), Arc::clone(&grants)))
+                .transpose()
+                .map_err(anyhow::Error::from)
+                .with_context(|| format!("component '{id}' has an HTTP handler of another kind"))?
+                .map(Arc::new);
+            let mailbox = if serves.mailbox {
+                let pre = AppPre::new(pre).map_err(anyhow::Error::from).with_context(|| {
+                    format!(
+                        "component '{id}' was built from another version of realtime:sockets than \
+                         this host's"
+                    )
+                })?;
+                let pool = InstancePool::new(&self.engine, pre, grants, PoolLimits::default());
+                let mailbox = AppMailbox::new(pool);
+                self.lanes.start(Arc::new(mailbox.clone()));
+                Some(mailbox)
+            } else {
+                None
+            };
+            targets.insert(id, Target { mailbox, http });
+        }
+        let routes = app
+            .triggers
+            .iter()
+            .filter_map(|trigger| {
+                Some((
+                    trigger.route.clone(),
+                    targets.get(&trigger.component)?.clone(),
+                ))
+            })
+            .collect();
+        Ok(AppService::new(Router::new(routes), self.lanes.clone()))
+    }
+}
+
+/// Lanes have one mailbox: whose would a lane be, with two?
+fn one_mailbox(prepared: &[Prepared]) -> anyhow::Result<()> {
+    let mailboxes: Vec<&str> = prepared
+        .iter()
+        .filter(|prepared| prepared.serves.mailbox)
+        .map(|prepared| prepared.id.as_str())
+        .collect();
+    if mailboxes.len() > 1 {
+        bail!(
+            "only one component of an app can take WebSockets, but {} export \
+             realtime:sockets/mailbox: make them one, or remove the triggers of the others",
+            mailboxes.join(" and ")
+        );
+    }
+    Ok(())
+}
+
+/// Whether a component may connect is decided where its call arrives, by its own
+/// `allowed_outbound_hosts`: the lanes do not know who calls.
+struct CheckedBefore;
+
+impl OutboundPolicy for CheckedBefore {
+    fn allows(&self, _url: &Url) -> bool {
+        true
+    }
+}
+
+fn announce(app: &App, stores: &Stores, started: Instant) {
+    for trigger in &app.triggers {
+        tracing::info!("{} -> {}", trigger.route, trigger.component);
+    }
+    for line in &stores.description {
+        tracing::info!("{line}");
+    }
+    tracing::info!(
+        app = app.name,
+        state = %stores.state_dir.display(),
+        started_in_ms = started.elapsed().as_millis() as u64,
+        "ready"
+    );
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> anyhow::Result<Self> {
+        let install = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: install(SignalKind::terminate())?,
+            interrupt: install(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Serves until a signal, then drains: no new connections, queued events are handled, sockets are
+/// closed, all within the limit. A second signal ends the process at once.
+async fn serve(
+    listener: Listener,
+    service: AppService,
+    lanes: Lanes,
+    mut signals: Signals,
+    limit: Duration,
+) {
+    let shutdown = CancellationToken::new();
+    let limits = listener::Limits {
+        drain: limit + LISTENER_GRACE,
+        websocket: lanes::Limits::default().websocket_config(),
+        ..listener::Limits::default()
+    };
+    let listening = tokio::spawn(listener.run(Arc::new(service), limits, shutdown.clone()));
+    let name = signals.next().await;
+    tracing::info!("{name}: closing connections, at most {} s", limit.as_secs());
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        tracing::error!("{name} again: ending at once, connections are cut off");
+        std::process::exit(1);
+    });
+    shutdown.cancel();
+    let (drained, connections) = tokio::join!(lanes.drain(limit), listening);
+    tracing::info!(
+        complete = drained.complete,
+        client_sockets = drained.client_sockets,
+        outbound_sockets = drained.outbound_sockets,
+        sockets_cut_off = drained.sockets_cut_off,
+        events_left = drained.events_left,
+        connections_cut_off = connections.map_or(0, |report| report.cut_off),
+        took_ms = drained.took.as_millis() as u64,
+        "stopped"
+    );
+}
+
+/// The folder that an app's manifest is in.
+pub fn folder_of(manifest: &Path) -> PathBuf {
+    match manifest.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

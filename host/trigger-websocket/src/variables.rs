@@ -1,0 +1,150 @@
+//! The values of the app's variables, with those that only the host knows: which stores are in use,
+//! and where the built-in ASR simulator listens when it stands in for the real service.
+
+use std::collections::BTreeMap;
+
+use app_manifest::{App, VariableError, Variables};
+use asr_simulator::{Options, Simulator};
+
+/// The variables of the simulator that take its place in the app, where the app declares them.
+const ASR_URL: &str = "asr_ws_url";
+const ASR_KEY: &str = "aliyun_dashscope_api_key";
+const ASR_PROVIDER: &str = "asr_provider";
+
+/// What `asr_provider` and the key say while the simulator is used.
+const SIMULATOR: &str = "simulator";
+
+/// The kinds of stores in use, for whoever shows them.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreKinds {
+    /// Of the key-value store `default`.
+    pub session_store: &'static str,
+    /// Of the blob store.
+    pub blob_store: &'static str,
+}
+
+/// Values given by whoever starts the host, from the command line.
+pub type Overrides = BTreeMap<String, String>;
+
+/// The variable that must be set for the real ASR service, when it is not: then the simulator runs.
+///
+/// # Errors
+/// A required variable is not set, or an override names none of the app's.
+pub fn missing_asr_key<'a>(
+    app: &'a App,
+    environment: impl Fn(&str) -> Option<String>,
+    given: &Overrides,
+) -> Result<Option<&'a str>, VariableError> {
+    let Some(name) = app.settings.asr_simulator_unless.as_deref() else {
+        return Ok(None);
+    };
+    let variables = Variables::resolve(app, environment, given)?;
+    Ok(variables
+        .get(name)
+        .is_some_and(|value| value.trim().is_empty())
+        .then_some(name))
+}
+
+/// Starts the simulator in this process and says so, loudly: its transcripts are invented.
+///
+/// # Errors
+/// No loopback port can be bound.
+pub async fn start_simulator(missing: &str) -> std::io::Result<Simulator> {
+    let simulator = Simulator::start(Options::default()).await?;
+    let setting = missing.to_ascii_uppercase();
+    tracing::warn!(
+        url = simulator.url(),
+        "no {setting}: using the built-in ASR simulator; its transcripts are INVENTED. Set {setting} \
+         in the environment to use the real service"
+    );
+    Ok(simulator)
+}
+
+/// The values for the components.
+///
+/// # Errors
+/// A required variable is not set, or an override names none of the app's.
+pub fn resolve(
+    app: &App,
+    environment: impl Fn(&str) -> Option<String>,
+    given: &Overrides,
+    stores: StoreKinds,
+    simulator_url: Option<&str>,
+) -> Result<Variables, VariableError> {
+    let mut overrides = given.clone();
+    let mut replace = |name: &str, value: &str| {
+        if app.variables.contains_key(name) {
+            overrides.insert(name.to_owned(), value.to_owned());
+        }
+    };
+    replace("session_store", stores.session_store);
+    replace("blob_store", stores.blob_store);
+    if let Some(url) = simulator_url {
+        replace(ASR_URL, url);
+        replace(ASR_KEY, SIMULATOR);
+        replace(ASR_PROVIDER, SIMULATOR);
+    }
+    Variables::resolve(app, environment, &overrides)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    const STORES: StoreKinds = StoreKinds {
+        session_store: "sqlite",
+        blob_store: "directory",
+    };
+
+    fn app() -> App {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spin.toml");
+        let manifest = r#"
+            spin_manifest_version = 2
+            [application]
+            name = "test"
+            [application.trigger.websocket]
+            asr_simulator_unless = "aliyun_dashscope_api_key"
+            [variables]
+            aliyun_dashscope_api_key = { default = "", secret = true }
+            asr_ws_url = { default = "wss://real/" }
+            session_store = { default = "?" }
+            [[trigger.websocket]]
+            route = "/..."
+            component = "entry"
+            [component.entry]
+            source = "entry.wasm"
+        "#;
+        std::fs::write(&path, manifest).unwrap();
+        App::from_spin_toml(&path).unwrap()
+    }
+
+    #[test]
+    fn without_a_key_the_simulator_is_missing_nothing_but_it() {
+        let app = app();
+        let none = Overrides::new();
+        let missing = missing_asr_key(&app, |_| None, &none).unwrap();
+        assert_eq!(missing, Some("aliyun_dashscope_api_key"));
+        let with_key = |name: &str| (name == "ALIYUN_DASHSCOPE_API_KEY").then(|| "k".to_owned());
+        assert_eq!(missing_asr_key(&app, with_key, &none).unwrap(), None);
+    }
+
+    #[test]
+    fn the_simulator_replaces_what_the_app_declares() {
+        let app = app();
+        let none = Overrides::new();
+        let variables = resolve(&app, |_| None, &none, STORES, Some("ws://sim/")).unwrap();
+        assert_eq!(variables.get("asr_ws_url"), Some("ws://sim/"));
+        assert_eq!(variables.get("aliyun_dashscope_api_key"), Some("simulator"));
+        assert_eq!(variables.get("session_store"), Some("sqlite"));
+        assert_eq!(variables.get("asr_provider"), None);
+        assert_eq!(variables.get("blob_store"), None);
+    }
+
+    #[test]
+    fn with_a_key_nothing_of_the_service_is_replaced() {
+        let variables = resolve(&app(), |_| None, &Overrides::new(), STORES, None).unwrap();
+        assert_eq!(variables.get("asr_ws_url"), Some("wss://real/"));
+    }
+}

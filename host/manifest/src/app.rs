@@ -1,6 +1,7 @@
 //! The application as the host needs it. Values of these types are valid: what they name exists.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::{DependencyName, ManifestError, Route, Template, TriggerSettings};
@@ -130,7 +131,7 @@ pub struct Trigger {
 }
 
 /// One entry of `[variables]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct VariableDecl {
     /// What it is when nobody sets it.
     pub default: Option<String>,
@@ -138,4 +139,19 @@ pub struct VariableDecl {
     pub required: bool,
     /// Its value must not be shown.
     pub secret: bool,
+}
+
+/// Does not show the default of a secret.
+impl fmt::Debug for VariableDecl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = match (&self.default, self.secret) {
+            (Some(default), true) if !default.is_empty() => Some("<secret>"),
+            (default, _) => default.as_deref(),
+        };
+        f.debug_struct("VariableDecl")
+            .field("default", &shown)
+            .field("required", &self.required)
+            .field("secret", &self.secret)
+            .finish()
+    }
 }

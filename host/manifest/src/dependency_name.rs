@@ -187,3 +187,93 @@ fn label(text: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(text: &str) -> DependencyName {
+        DependencyName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_name_matches_what_it_leaves_open() {
+        for (own, import) in [
+            ("foo:bar/baz@0.1.0", "foo:bar/baz@0.1.0"),
+            ("foo:bar/baz", "foo:bar/baz@0.1.0"),
+            ("foo:bar/baz", "foo:bar/baz"),
+            ("foo:bar", "foo:bar/baz@0.1.0"),
+            ("foo:bar", "foo:bar/baz"),
+            ("foo:bar@0.1.0", "foo:bar/baz@0.1.0"),
+            ("foo-bar", "foo-bar"),
+        ] {
+            assert!(name(own).matches(import), "{own} {import}");
+        }
+        for (own, import) in [
+            ("foo:bar/baz@0.1.0", "foo:bar/baz@0.1.1"),
+            ("foo:bar/baz@0.1.0", "foo:bar/baz"),
+            ("foo:bar/qux", "foo:bar/baz@0.1.0"),
+            ("foo:bar@0.2.0", "foo:bar/baz@0.1.0"),
+            ("foo:baz", "foo:bar/baz"),
+            ("foo:bar", "bar"),
+            ("foo-bar", "foo:bar/baz"),
+            ("foo:bar", "not an import"),
+        ] {
+            assert!(!name(own).matches(import), "{own} {import}");
+        }
+    }
+
+    #[test]
+    fn overlapping_names_could_satisfy_one_import() {
+        for (a, b) in [
+            ("foo:bar", "foo:bar/baz"),
+            ("foo:bar@1.0.0", "foo:bar/baz"),
+            ("foo:bar@1.0.0", "foo:bar@1.2.0"),
+            ("foo:bar@0.1.0", "foo:bar@0.1.5"),
+        ] {
+            assert!(
+                name(a).overlaps(&name(b)) && name(b).overlaps(&name(a)),
+                "{a} {b}"
+            );
+        }
+        for (a, b) in [
+            ("foo:bar/a", "foo:bar/b"),
+            ("foo:bar@0.1.0", "foo:bar@0.2.0"),
+            ("foo:bar@0.0.1", "foo:bar@0.0.2"),
+            ("foo:bar@1.0.0-rc1", "foo:bar@1.0.0"),
+            ("foo:bar", "foo:baz"),
+            ("foo", "foo:bar"),
+        ] {
+            assert!(!name(a).overlaps(&name(b)), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for wrong in [
+            "",
+            "foo:",
+            ":bar",
+            "foo:bar/",
+            "foo:bar@1",
+            "foo/bar",
+            "fo o",
+            "foo@1.0.0",
+        ] {
+            let error = DependencyName::parse(wrong).unwrap_err().to_string();
+            assert!(error.contains("namespace:package"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_is_read_is_shown_as_it_was(text in "[a-z:/@0-9.-]{0,24}") {
+            if let Ok(name) = DependencyName::parse(&text) {
+                prop_assert_eq!(name.to_string(), text);
+            }
+        }
+    }
+}

@@ -33,3 +33,27 @@ pub enum ManifestError {
         message: String,
     },
 }
+
+/// What is wrong with a key, before it is known in which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) key: String,
+    pub(crate) message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn of(self, file: &str) -> ManifestError {
+        ManifestError::Invalid {
+            file: file.to_owned(),
+            key: self.key,
+            message: self.message,
+        }
+    }
+}

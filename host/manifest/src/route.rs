@@ -162,3 +162,137 @@ impl<T> Router<T> {
             .map(|(_, target)| target)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn route(text: &str) -> Route {
+        Route::parse(text).unwrap()
+    }
+
+    fn found<'a>(routes: &[&'a str], path: &str) -> Vec<&'a str> {
+        let router = Router::new(routes.iter().map(|text| (route(text), *text)).collect());
+        router.matches(path).copied().collect()
+    }
+
+    #[test]
+    fn exact_routes_match_their_path() {
+        assert!(route("/health").matches("/health"));
+        assert!(
+            route("/health").matches("/health/"),
+            "a slash at the end does not count"
+        );
+        assert!(route("health/").matches("/health"));
+        assert!(!route("/health").matches("/health/x"));
+        assert!(!route("/health").matches("/healthy"));
+        assert!(!route("/health").matches("/Health"));
+        assert!(route("/").matches("/") && route("/").matches(""));
+        assert!(!route("/").matches("/x"));
+    }
+
+    #[test]
+    fn open_routes_match_their_prefix_and_below() {
+        for text in ["/a/...", "/a/*"] {
+            assert!(
+                route(text).matches("/a") && route(text).matches("/a/"),
+                "{text}"
+            );
+            assert!(route(text).matches("/a/b/c"));
+            assert!(!route(text).matches("/ab") && !route(text).matches("/"));
+        }
+        assert!(route("/...").matches("/") && route("/...").matches("/any/thing"));
+    }
+
+    #[test]
+    fn names_match_one_segment() {
+        let sessions = route("/v1/:session/state");
+        assert!(sessions.matches("/v1/s-1/state"));
+        assert!(!sessions.matches("/v1/s/1/state"));
+        assert!(!sessions.matches("/v1//state"));
+        assert!(route("/v1/:session/...").matches("/v1/s-1/any/thing"));
+        assert!(!route("/v1/:session/...").matches("/v1/"));
+    }
+
+    #[test]
+    fn the_most_specific_route_comes_first() {
+        let routes = [
+            "/...",
+            "/v1/...",
+            "/v1/:any",
+            "/v1/:any/state",
+            "/v1/audio/ws/...",
+            "/v1/audio",
+            "/v1/audio/...",
+        ];
+        assert_eq!(found(&routes, "/"), ["/..."]);
+        assert_eq!(
+            found(&routes, "/v1/audio"),
+            ["/v1/audio", "/v1/audio/...", "/v1/:any", "/v1/...", "/..."]
+        );
+        assert_eq!(
+            found(&routes, "/v1/audio/ws/x"),
+            ["/v1/audio/ws/...", "/v1/audio/...", "/v1/...", "/..."]
+        );
+        assert_eq!(
+            found(&routes, "/v1/audio/state"),
+            ["/v1/audio/...", "/v1/:any/state", "/v1/...", "/..."]
+        );
+    }
+
+    #[test]
+    fn equally_specific_routes_keep_their_order() {
+        assert_eq!(found(&["/:b", "/:a"], "/x"), ["/:b", "/:a"]);
+    }
+
+    #[test]
+    fn what_is_no_route_is_refused_with_an_example() {
+        for wrong in [
+            "/a//b", "/a/:", "/.../b", "/a*", "/*/b", "/a?b", "/a#b",
+        ] {
+            let error = Route::parse(wrong).unwrap_err().to_string();
+            assert!(
+                error.contains(wrong) && error.contains("/prefix/..."),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn routes_that_differ_in_names_only_are_the_same() {
+        assert!(route("/a/:b").same_paths(&route("a/:c/")));
+        assert!(!route("/a/:b").same_paths(&route("/a/b")));
+        assert!(!route("/a").same_paths(&route("/a/...")));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_a_literal_route_matches_itself(text in ".{0,20}", path in ".{0,20}") {
+            if let Ok(route) = Route::parse(&text) {
+                let _ = route.matches(&path);
+                if !text.contains([':', '*']) && !text.contains("...") {
+                    prop_assert!(route.matches(&text));
+                }
+            }
+        }
+
+        #[test]
+        fn the_order_does_not_depend_on_how_routes_are_listed(
+            routes in prop::collection::hash_set("(/(a|b|:n)){1,3}(/\\.\\.\\.)?", 1..6),
+            path in "(/(a|b|c)){1,4}",
+        ) {
+            let mut distinct: Vec<&str> = Vec::new();
+            for text in &routes {
+                if !distinct.iter().any(|other| route(other).same_paths(&route(text))) {
+                    distinct.push(text);
+                }
+            }
+            let forwards = found(&distinct, &path);
+            distinct.reverse();
+            prop_assert_eq!(forwards, found(&distinct, &path));
+        }
+    }
+}

@@ -2,8 +2,14 @@
 
 use std::path::PathBuf;
 
+use serde_json::{Map, Value};
+
+use crate::error::Problem;
+
 /// The directory of the blobs, below the state directory, when the manifest names none.
-pub const DEFAULT_BLOB_DIRECTORY: &str = "blobs";
+const DEFAULT_BLOB_DIRECTORY: &str = "blobs";
+
+const KEY: &str = "application.trigger.websocket";
 
 /// `[application.trigger.websocket]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +25,7 @@ pub struct TriggerSettings {
 pub enum BlobSettings {
     /// `type = "directory"`.
     Directory {
-        /// Relative to the state directory unless absolute.
+        /// `path`; `blobs` without it. Relative to the state directory unless absolute.
         path: PathBuf,
     },
 }
@@ -29,5 +35,69 @@ impl Default for BlobSettings {
         Self::Directory {
             path: PathBuf::from(DEFAULT_BLOB_DIRECTORY),
         }
+    }
+}
+
+impl TriggerSettings {
+    pub(crate) fn parse(table: &Map<String, Value>) -> Result<Self, Problem> {
+        let mut settings = Self::default();
+        for (name, value) in table {
+            let key = format!("{KEY}.{name}");
+            match name.as_str() {
+                "asr_simulator_unless" => {
+                    settings.asr_simulator_unless = Some(text(value, &key)?.to_owned());
+                }
+                "blob_store" => {
+                    let table = value
+                        .as_object()
+                        .ok_or_else(|| Problem::new(&key, "write a table: type = \"directory\""))?;
+                    settings.blob_store = BlobSettings::parse(table, &key)?;
+                }
+                _ => {
+                    return Err(Problem::new(
+                        key,
+                        "unknown setting; known are asr_simulator_unless and blob_store",
+                    ));
+                }
+            }
+        }
+        Ok(settings)
+    }
+}
+
+impl BlobSettings {
+    fn parse(table: &Map<String, Value>, key: &str) -> Result<Self, Problem> {
+        let mut path = PathBuf::from(DEFAULT_BLOB_DIRECTORY);
+        let kind = table
+            .get("type")
+            .ok_or_else(|| Problem::new(format!("{key}.type"), "missing; write \"directory\""))?;
+        match text(kind, &format!("{key}.type"))? {
+            "directory" => {}
+            other => {
+                let message = format!("\"{other}\" is not in this version; write \"directory\"");
+                return Err(Problem::new(format!("{key}.type"), message));
+            }
+        }
+        for (name, value) in table {
+            let key = format!("{key}.{name}");
+            match name.as_str() {
+                "type" => {}
+                "path" => path = PathBuf::from(text(value, &key)?),
+                _ => {
+                    return Err(Problem::new(
+                        key,
+                        "unknown setting; known are type and path",
+                    ));
+                }
+            }
+        }
+        Ok(Self::Directory { path })
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str, Problem> {
+    match value.as_str() {
+        Some(text) if !text.is_empty() => Ok(text),
+        _ => Err(Problem::new(key, "write a text in quotes")),
     }
 }

@@ -112,3 +112,52 @@ pub(crate) fn is_variable_name(name: &str) -> bool {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn variables_are_found_and_replaced() {
+        let template = Template::parse("https://{{ host }}:{{port}}/x").unwrap();
+        assert_eq!(template.variables().collect::<Vec<_>>(), ["host", "port"]);
+        let value = |name: &str| Some(if name == "host" { "h" } else { "1" });
+        assert_eq!(template.expand(value).unwrap(), "https://h:1/x");
+        assert_eq!(template.expand(|_| None).unwrap_err(), "host");
+        assert!(!template.is_one_variable());
+        assert!(Template::parse(" {{ a }} ").unwrap().is_one_variable());
+        assert!(!Template::parse("{{ a }}{{ b }}").unwrap().is_one_variable());
+        assert!(!Template::parse("").unwrap().is_one_variable());
+    }
+
+    #[test]
+    fn values_are_not_templates() {
+        let template = Template::parse("{{ a }}").unwrap();
+        assert_eq!(template.expand(|_| Some("{{ b }}")).unwrap(), "{{ b }}");
+    }
+
+    #[test]
+    fn wrong_braces_are_refused() {
+        for wrong in ["{{ a", "{{ }}", "{{ A }}", "{{ a-b }}", "{{ a }} {{"] {
+            assert!(
+                Template::parse(wrong)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("{{ name }}")
+            );
+        }
+        assert_eq!(Template::parse("} }} {").unwrap().to_string(), "} }} {");
+    }
+
+    proptest! {
+        #[test]
+        fn reading_what_is_shown_gives_the_same(text in "[a-z_{} ]{0,24}") {
+            if let Ok(template) = Template::parse(&text) {
+                prop_assert_eq!(Template::parse(&template.to_string()).unwrap(), template);
+            }
+        }
+    }
+}

@@ -174,3 +174,123 @@ impl fmt::Debug for Variables {
             .finish()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::VariableDecl;
+
+    const MANIFEST: &str = r#"
+        spin_manifest_version = 2
+        [application]
+        name = "talk"
+        [variables]
+        asr_model = { default = "basic" }
+        api_key = { default = "", secret = true }
+        url = { required = true }
+        other = { required = true }
+        [component.web]
+        source = "web.wasm"
+        [component.web.variables]
+        model = "{{ asr_model }}"
+        header = "Bearer {{ api_key }}"
+    "#;
+
+    fn app() -> App {
+        crate::spin_toml::parse(MANIFEST, "spin.toml", Path::new("/app")).unwrap()
+    }
+
+    fn table(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        entries
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn resolve(
+        environment: &[(&str, &str)],
+        overrides: &[(&str, &str)],
+    ) -> Result<Variables, VariableError> {
+        let environment = table(environment);
+        Variables::resolve(
+            &app(),
+            |name| environment.get(name).cloned(),
+            &table(overrides),
+        )
+    }
+
+    #[test]
+    fn the_nearest_setting_wins() {
+        let all = [
+            ("URL", "u"),
+            ("OTHER", "o"),
+            ("ASR_MODEL", "plain"),
+            ("SPIN_VARIABLE_ASR_MODEL", "spin"),
+        ];
+        let model = |environment: &[(&str, &str)], overrides: &[(&str, &str)]| {
+            resolve(environment, overrides)
+                .unwrap()
+                .get("asr_model")
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(model(&all, &[("asr_model", "own")]), "own");
+        assert_eq!(model(&all, &[]), "spin");
+        assert_eq!(model(&all[..3], &[]), "plain");
+        assert_eq!(model(&all[..2], &[]), "basic");
+        let empty = [("URL", "u"), ("OTHER", "o"), ("ASR_MODEL", "")];
+        assert_eq!(model(&empty, &[]), "", "what is set to nothing is set");
+        assert_eq!(resolve(&all, &[]).unwrap().get("no_such"), None);
+    }
+
+    #[test]
+    fn missing_ones_are_all_named_with_both_ways_to_set_them() {
+        let error = resolve(&[], &[]).unwrap_err();
+        assert_eq!(
+            error,
+            VariableError::Missing {
+                names: vec!["other".to_owned(), "url".to_owned()]
+            }
+        );
+        let text = error.to_string();
+        assert!(text.contains("SPIN_VARIABLE_URL or URL"), "{text}");
+        assert!(text.contains("SPIN_VARIABLE_OTHER or OTHER"), "{text}");
+    }
+
+    #[test]
+    fn a_mistyped_override_is_refused() {
+        let error = resolve(&[("URL", "u"), ("OTHER", "o")], &[("asr_modl", "x")]).unwrap_err();
+        assert!(error.to_string().contains("asr_modl"), "{error}");
+        assert!(error.to_string().contains("asr_model"), "{error}");
+    }
+
+    #[test]
+    fn components_see_their_own_variables() {
+        let variables = resolve(&[("URL", "u"), ("OTHER", "o"), ("API_KEY", "k-1")], &[]).unwrap();
+        assert_eq!(
+            variables.for_component(&app().components["web"]).unwrap(),
+            table(&[("model", "basic"), ("header", "Bearer k-1")])
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let variables = resolve(&[("URL", "u"), ("OTHER", "o"), ("API_KEY", "k-1")], &[]).unwrap();
+        let shown = format!("{variables:?}");
+        assert!(
+            !shown.contains("k-1") && shown.contains("api_key"),
+            "{shown}"
+        );
+        assert!(shown.contains("basic"), "{shown}");
+        let declared = VariableDecl {
+            default: Some("k-2".into()),
+            required: false,
+            secret: true,
+        };
+        assert!(!format!("{declared:?}").contains("k-2"));
+        assert!(variables.is_secret("api_key") && !variables.is_secret("url"));
+    }
+}

@@ -2,13 +2,16 @@
 //! shown once. `docs/merge.md` states the rules. An utterance is compared with the last entry only;
 //! raw utterances are never changed.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
 use crate::range::Range;
 use crate::utterance::Utterance;
-use crate::words::{after, are_nearly_equal_sets, norm, overlap, tokens};
+use crate::words::{Token, after, are_nearly_equal_sets, norm, overlap, tokens};
 
 /// The most utterances in one entry; the next one starts a new entry.
 pub const MAX_SOURCES: usize = 256;
@@ -145,72 +148,68 @@ fn merged_text(last: &MergedEntry, next: &Utterance) -> Option<String> {
     if !adjacent || !within_limits {
         return None;
     }
-    let said = Said {
-        text: last.text.trim(),
-        range: Range::new(last.start_ms, last.end_ms),
-    };
-    let heard = Said {
-        text: next.text.trim(),
-        range: Range::new(next.start_ms, next.end_ms),
-    };
-    same_words(said, heard)
-        .map(str::to_owned)
-        .or_else(|| joined(said, heard))
+    let said = Said::new(&last.text, Range::new(last.start_ms, last.end_ms));
+    let heard = Said::new(&next.text, Range::new(next.start_ms, next.end_ms));
+    if say_the_same(&said, &heard) {
+        let longer = if heard.chars > said.chars {
+            heard
+        } else {
+            said
+        };
+        return Some(longer.text.to_owned());
+    }
+    joined(&said, &heard)
 }
 
-/// A text and the session time it was said in.
-#[derive(Clone, Copy)]
+/// A text, as it is compared, and the session time it was said in.
 struct Said<'a> {
     text: &'a str,
     range: Range,
+    norm: String,
+    /// Of the norm.
+    chars: usize,
+    tokens: Vec<Token>,
 }
 
-/// Rule 1: when the two say the same, the text of the one that says more.
-fn same_words<'a>(last: Said<'a>, next: Said<'a>) -> Option<&'a str> {
-    let (last_norm, next_norm) = (norm(last.text), norm(next.text));
-    if last_norm.is_empty() || next_norm.is_empty() {
-        return None;
+impl<'a> Said<'a> {
+    fn new(text: &'a str, range: Range) -> Self {
+        let text = text.trim();
+        let norm = norm(text);
+        Said {
+            text,
+            range,
+            chars: norm.chars().count(),
+            norm,
+            tokens: tokens(text),
+        }
     }
-    let (last_chars, next_chars) = (last_norm.chars().count(), next_norm.chars().count());
-    let same = if last_norm == next_norm {
-        true
-    } else if last_norm.contains(&next_norm) {
-        counts_as_contained(next, next_chars, last, last_chars)
-    } else if next_norm.contains(&last_norm) {
-        counts_as_contained(last, last_chars, next, next_chars)
-    } else {
-        false
-    };
-    if !same && !are_nearly_equal_sets(&tokens(last.text), &tokens(next.text)) {
-        return None;
+}
+
+/// Rule 1.
+fn say_the_same(a: &Said<'_>, b: &Said<'_>) -> bool {
+    if a.norm.is_empty() || b.norm.is_empty() {
+        return false;
     }
-    Some(if next_chars > last_chars {
-        next.text
-    } else {
-        last.text
-    })
+    let (inner, outer) = if a.chars < b.chars { (a, b) } else { (b, a) };
+    inner.norm == outer.norm
+        || outer.norm.contains(&inner.norm) && counts_as_contained(inner, outer)
+        || are_nearly_equal_sets(&a.tokens, &b.tokens)
 }
 
 /// A text within another says the same only when it is not much shorter, or when both were heard in
 /// the same seconds: "no" after "I know" is an answer.
-fn counts_as_contained(
-    inner: Said<'_>,
-    inner_chars: usize,
-    outer: Said<'_>,
-    outer_chars: usize,
-) -> bool {
-    let comparable = 4 * inner_chars >= 3 * outer_chars;
+fn counts_as_contained(inner: &Said<'_>, outer: &Said<'_>) -> bool {
+    let comparable = 4 * inner.chars >= 3 * outer.chars;
     comparable || inner.range.is_mostly_within(outer.range)
 }
 
 /// Rule 2: when `next` begins with the words that `last` ends with, the two joined.
-fn joined(last: Said<'_>, next: Said<'_>) -> Option<String> {
-    let next_tokens = tokens(next.text);
-    let shared = overlap(&tokens(last.text), &next_tokens);
+fn joined(last: &Said<'_>, next: &Said<'_>) -> Option<String> {
+    let shared = overlap(&last.tokens, &next.tokens);
     if shared < MIN_OVERLAP {
         return None;
     }
-    let new = after(next.text, &next_tokens, shared);
+    let new = after(next.text, &next.tokens, shared);
     if new.is_empty() {
         // All of `next` is contained in `last`, and rule 1 has said no.
         return None;

@@ -1,7 +1,7 @@
 //! How two texts are compared: by their letters and digits in lower case, of any script. Nothing
 //! here knows of time or of utterances.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// The letters and digits of a text in lower case, without all else.
 pub fn norm(text: &str) -> String {
@@ -75,10 +75,9 @@ pub fn overlap(a: &[Token], b: &[Token]) -> usize {
 
 /// Whether the token sets have at least nine tenths of their union in common; two empty sets do.
 pub fn are_nearly_equal_sets(a: &[Token], b: &[Token]) -> bool {
-    let set = |tokens: &[Token]| -> HashSet<String> {
-        tokens.iter().map(|token| token.text.clone()).collect()
-    };
-    let (a, b) = (set(a), set(b));
+    // Ordered sets: hashed ones would ask the host for randomness.
+    let a: BTreeSet<&str> = a.iter().map(|token| token.text.as_str()).collect();
+    let b: BTreeSet<&str> = b.iter().map(|token| token.text.as_str()).collect();
     let shared = a.intersection(&b).count();
     let all = a.len() + b.len() - shared;
     10 * shared >= 9 * all

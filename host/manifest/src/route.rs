@@ -250,9 +250,7 @@ mod tests {
 
     #[test]
     fn what_is_no_route_is_refused_with_an_example() {
-        for wrong in [
-            "/a//b", "/a/:", "/.../b", "/a*", "/*/b", "/a?b", "/a#b",
-        ] {
+        for wrong in ["/a//b", "/a/:", "/.../b", "/a*", "/*/b", "/a?b", "/a#b"] {
             let error = Route::parse(wrong).unwrap_err().to_string();
             assert!(
                 error.contains(wrong) && error.contains("/prefix/..."),

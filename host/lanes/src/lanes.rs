@@ -10,7 +10,11 @@ use url::Url;
 
 use crate::{
     DrainReport, HandleError, LaneError, Limits, SocketError, Stats, TimerError,
-    events::{Event, Payload, SocketToken},
+    close_frame::sendable,
+    connect::default_tls,
+    events::{CallId, Event, Payload, SocketToken},
+    handle::Socket,
+    registry::{NoPlace, Registry},
 };
 
 /// Where the events arrive.
@@ -51,77 +55,107 @@ pub struct Target {
 
 /// All lanes of a process. Clones are the same lanes.
 #[derive(Clone)]
-pub struct Lanes(());
+pub struct Lanes(Arc<Registry>);
+
+impl std::fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Lanes").field(&self.stats()).finish()
+    }
+}
 
 impl Lanes {
-    /// Lanes without a mailbox yet: events wait until [`Lanes::start`].
+    /// Lanes without a mailbox yet: events wait until [`Lanes::start`]. Outbound TLS trusts Mozilla's
+    /// root certificates.
+    ///
+    /// # Errors
+    /// The TLS library offers nothing that can be used; never with the versions built in.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub fn new(_limits: Limits, _policy: Arc<dyn OutboundPolicy>) -> Self {
-        Self(())
+    pub fn new(limits: Limits, policy: Arc<dyn OutboundPolicy>) -> Result<Self, rustls::Error> {
+        Ok(Self::with_tls(limits, policy, default_tls()?))
+    }
+
+    /// The same with other TLS for outbound sockets.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn with_tls(
+        limits: Limits,
+        policy: Arc<dyn OutboundPolicy>,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Self {
+        Self(Arc::new(Registry::new(limits, policy, tls)))
     }
 
     /// Gives the lanes their mailbox, whose imports may need the lanes. Only the first call counts.
-    pub fn start(&self, _mailbox: Arc<dyn Mailbox>) {}
+    pub fn start(&self, mailbox: Arc<dyn Mailbox>) {
+        self.0.start(mailbox);
+    }
 
     /// Serves a client's connection until it ends. `ws` must have been built with
-    /// [`Limits::websocket_config`].
-    pub async fn serve<S>(&self, _ws: WebSocketStream<S>, _lane: &str, _context: &str)
+    /// [`Limits::websocket_config`]. Dropping the future drops the connection; the lane is told.
+    pub async fn serve<S>(&self, ws: WebSocketStream<S>, lane: &str, context: &str)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
+        self.0.serve(ws, lane, context).await;
     }
 
     /// Queues messages for the peer, all or none.
     ///
     /// # Errors
-    /// `UnknownSocket`, `Full`, `TooLarge`.
-    pub fn send(&self, _socket: &str, _payloads: Vec<Payload>) -> Result<(), SocketError> {
-        Err(SocketError::UnknownSocket)
+    /// `UnknownSocket`, also when it is closing; `Full`; `TooLarge`: one message, or all together,
+    /// could never be taken.
+    pub fn send(&self, socket: &str, payloads: Vec<Payload>) -> Result<(), SocketError> {
+        self.socket(socket)?.send(payloads)
     }
 
     /// How many messages `send` would take now.
     ///
     /// # Errors
-    /// `UnknownSocket`.
-    pub fn room(&self, _socket: &str) -> Result<u32, SocketError> {
-        Err(SocketError::UnknownSocket)
+    /// `UnknownSocket`, also when it is closing.
+    pub fn room(&self, socket: &str) -> Result<u32, SocketError> {
+        let room = self.socket(socket)?.room()?;
+        Ok(u32::try_from(room).unwrap_or(u32::MAX))
     }
 
-    /// Sends what is queued, then the close frame.
+    /// Sends what is queued, then the close frame. What the peer still sends is thrown away. A code
+    /// that may not be sent is replaced; the reason is cut to 123 bytes at a character.
     ///
     /// # Errors
     /// `UnknownSocket`, also when it is closing already.
-    pub fn close(&self, _socket: &str, _code: u16, _reason: &str) -> Result<(), SocketError> {
-        Err(SocketError::UnknownSocket)
+    pub fn close(&self, socket: &str, code: u16, reason: &str) -> Result<(), SocketError> {
+        self.socket(socket)?.close(sendable(code, reason))
     }
 
-    /// Starts to connect.
+    /// Starts to connect: [`Event::Opened`] or [`Event::Failed`] follows. What is sent before waits.
     ///
     /// # Errors
-    /// `NotAllowed`, `TooLarge`, `TooMany`.
-    pub fn open(&self, _target: Target) -> Result<SocketToken, SocketError> {
-        Err(SocketError::TooMany)
+    /// `NotAllowed`, also when the host is stopping; `TooLarge`; `TooMany`.
+    pub fn open(&self, target: Target) -> Result<SocketToken, SocketError> {
+        self.0.open(&target)
     }
 
     /// Sets the timer of this name, or sets it anew.
     ///
     /// # Errors
-    /// `TooMany`.
-    pub fn set_timer(&self, _lane: &str, _name: &str, _delay: Duration) -> Result<(), TimerError> {
-        Err(TimerError::TooMany)
+    /// `TooMany`, also for a name over the limit and when the host is stopping.
+    pub fn set_timer(&self, lane: &str, name: &str, delay: Duration) -> Result<(), TimerError> {
+        self.0.set_timer(lane, name, delay)
     }
 
     /// Forgets a timer. A firing that is already queued still arrives.
-    pub fn cancel_timer(&self, _lane: &str, _name: &str) {}
+    pub fn cancel_timer(&self, lane: &str, name: &str) {
+        self.0.cancel_timer(lane, name);
+    }
 
     /// Leaves a message.
     ///
     /// # Errors
     /// `Full`, `TooLarge`, `Failed` when the host is stopping.
-    pub fn post(&self, _lane: &str, _body: Bytes) -> Result<(), LaneError> {
-        Err(LaneError::Full)
+    pub fn post(&self, lane: &str, body: Bytes) -> Result<(), LaneError> {
+        self.leave(lane, None, body)
     }
 
     /// Leaves a message and waits for the answer. Dropping the future gives the call up.
@@ -130,30 +164,63 @@ impl Lanes {
     /// `Full`, `TooLarge`, `TimedOut`, `Failed`.
     pub async fn ask(
         &self,
-        _lane: &str,
-        _body: Bytes,
-        _timeout: Duration,
+        lane: &str,
+        body: Bytes,
+        timeout: Duration,
     ) -> Result<Bytes, LaneError> {
-        Err(LaneError::Full)
+        let mut call = self.0.calls.begin()?;
+        self.leave(lane, Some(Arc::clone(&call.id)), body)?;
+        tokio::time::timeout(timeout, call.answer())
+            .await
+            .unwrap_or(Err(LaneError::TimedOut))
     }
 
     /// Answers a call.
     ///
     /// # Errors
     /// `UnknownCall`, `TooLarge`.
-    pub fn reply(&self, _call: &str, _body: Bytes) -> Result<(), LaneError> {
-        Err(LaneError::UnknownCall)
+    pub fn reply(&self, call: &str, body: Bytes) -> Result<(), LaneError> {
+        self.check_size(&body)?;
+        self.0.calls.reply(call, body)
     }
 
     /// Brings everything to an orderly end: refuses new sockets, closes the clients' with 1001, lets
     /// queued events be handled, then closes the outbound ones with 1000; at the deadline whatever
-    /// is left is cut off.
-    pub async fn drain(&self, _deadline: Duration) -> DrainReport {
-        DrainReport::default()
+    /// is left is cut off. Nothing is handled after it.
+    pub async fn drain(&self, deadline: Duration) -> DrainReport {
+        self.0.drain(deadline).await
     }
 
     /// Figures for a health page or a log.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.0.stats()
+    }
+
+    fn socket(&self, token: &str) -> Result<Arc<Socket>, SocketError> {
+        self.0.socket(token).ok_or(SocketError::UnknownSocket)
+    }
+
+    fn leave(&self, lane: &str, call: Option<CallId>, body: Bytes) -> Result<(), LaneError> {
+        self.check_size(&body)?;
+        let left = self.0.in_lane(lane, |lane, state| {
+            let space = lane.messages.try_reserve(body.len());
+            let space = space.ok_or(LaneError::Full)?;
+            state.queue.push(Event::Message { call, body }, Some(space));
+            Ok(())
+        });
+        left.unwrap_or_else(|no_place| {
+            Err(match no_place {
+                NoPlace::TooMany => LaneError::Full,
+                NoPlace::TooLarge => LaneError::TooLarge,
+                NoPlace::Stopping => LaneError::Failed("the server is stopping".to_owned()),
+            })
+        })
+    }
+
+    fn check_size(&self, body: &Bytes) -> Result<(), LaneError> {
+        if body.len() > self.0.limits.body_bytes {
+            return Err(LaneError::TooLarge);
+        }
+        Ok(())
     }
 }

@@ -7,12 +7,25 @@
 //! It must know nothing of WebAssembly, of HTTP routes, or of what the sockets are used for, and it
 //! must never hold more of anything than its [`Limits`] say.
 
+mod calls;
+mod close_frame;
+mod connect;
+mod connection;
 mod drain;
 mod errors;
 mod events;
+mod handle;
+mod inbound;
+mod lane;
 mod lanes;
 mod limits;
+mod outbound;
+mod outbox;
+mod queue;
+mod registry;
+mod space;
 mod stats;
+mod timers;
 
 pub use drain::DrainReport;
 pub use errors::{HandleError, LaneError, SocketError, TimerError};

@@ -9,16 +9,23 @@ const MIB: usize = 1024 * KIB;
 
 /// Lanes that exist at one time. A lane exists while it has sockets, timers or queued events.
 pub const LANES: usize = 16 * 1024;
-/// Events that wait in one lane or are being handled; every frame counts as one.
+/// Events of sockets that wait in one lane or are being handled; every frame counts as one.
 pub const QUEUE_EVENTS: usize = 128;
-/// Bytes that wait in one lane or are being handled.
+/// Their bytes.
 pub const QUEUE_BYTES: usize = 4 * MIB;
+/// Messages, calls and timers that wait in one lane or are being handled, apart from what sockets
+/// bring: a peer that sends without end must not keep them out.
+pub const QUEUE_MESSAGES: usize = 64;
+/// Their bytes.
+pub const QUEUE_MESSAGE_BYTES: usize = 2 * MIB;
 /// Events in one batch; every frame counts as one.
 pub const BATCH_EVENTS: usize = 16;
 /// Bytes in one batch; a single event may be larger.
 pub const BATCH_BYTES: usize = MIB;
 /// A message from a peer.
 pub const INBOUND_MESSAGE_BYTES: usize = MIB;
+/// What a peer that sends a larger message is advised to do.
+pub const TOO_LARGE_ADVICE: &str = "send smaller messages";
 /// A message to a peer.
 pub const OUTBOUND_MESSAGE_BYTES: usize = MIB;
 /// Messages that wait for one peer. The half, above which the peer is no longer read, must hold
@@ -69,16 +76,22 @@ const PONG_BYTES: usize = 64 * KIB;
 pub struct Limits {
     /// Lanes at one time.
     pub lanes: usize,
-    /// Events queued in one lane, frames counted singly.
+    /// Events of sockets queued in one lane, frames counted singly.
     pub queue_events: usize,
-    /// Bytes queued in one lane.
+    /// Their bytes.
     pub queue_bytes: usize,
+    /// Messages, calls and timers queued in one lane.
+    pub queue_messages: usize,
+    /// Their bytes.
+    pub queue_message_bytes: usize,
     /// Events in a batch, frames counted singly.
     pub batch_events: usize,
     /// Bytes in a batch of more than one event.
     pub batch_bytes: usize,
     /// Bytes of a message from a peer; more closes the socket with 1009.
     pub inbound_message_bytes: usize,
+    /// Ends the reason of that close frame: what the peer should do.
+    pub too_large_advice: &'static str,
     /// Bytes of a message to a peer.
     pub outbound_message_bytes: usize,
     /// Messages queued for one peer.
@@ -123,9 +136,12 @@ impl Default for Limits {
             lanes: LANES,
             queue_events: QUEUE_EVENTS,
             queue_bytes: QUEUE_BYTES,
+            queue_messages: QUEUE_MESSAGES,
+            queue_message_bytes: QUEUE_MESSAGE_BYTES,
             batch_events: BATCH_EVENTS,
             batch_bytes: BATCH_BYTES,
             inbound_message_bytes: INBOUND_MESSAGE_BYTES,
+            too_large_advice: TOO_LARGE_ADVICE,
             outbound_message_bytes: OUTBOUND_MESSAGE_BYTES,
             outbox_messages: OUTBOX_MESSAGES,
             outbox_bytes: OUTBOX_BYTES,
@@ -174,6 +190,6 @@ mod tests {
     fn a_frame_of_the_largest_size_fits_a_lane() {
         let limits = Limits::default();
         assert!(limits.inbound_message_bytes <= limits.queue_bytes);
-        assert!(limits.body_bytes <= limits.queue_bytes);
+        assert!(limits.body_bytes <= limits.queue_message_bytes);
     }
 }

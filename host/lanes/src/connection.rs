@@ -1,0 +1,354 @@
+//! One connection: reading into the lane, writing from the outbox, pings, and the way it ends.
+//!
+//! Reading and writing are two halves of one task. Each end, ours or the peer's, orderly or not,
+//! becomes one [`End`], and each wait is bounded.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message,
+        error::{CapacityError, ProtocolError},
+        protocol::CloseFrame,
+    },
+};
+
+use crate::{
+    Limits,
+    close_frame::{self, sendable},
+    events::{Event, Payload},
+    handle::Socket,
+    outbox::Next,
+    registry::Registry,
+    stats::Counters,
+};
+
+/// How a connection ended, as the lane is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) code: u16,
+    pub(crate) reason: Arc<str>,
+    pub(crate) clean: bool,
+}
+
+impl End {
+    pub(crate) fn lost(reason: &str) -> Self {
+        Self {
+            code: close_frame::LOST,
+            reason: Arc::from(reason),
+            clean: false,
+        }
+    }
+
+    fn by_peer(frame: Option<CloseFrame>) -> Self {
+        let (code, reason) = match frame {
+            Some(frame) => (frame.code.into(), Arc::from(frame.reason.as_str())),
+            None => (close_frame::NO_CODE, Arc::from("")),
+        };
+        Self {
+            code,
+            reason,
+            clean: true,
+        }
+    }
+}
+
+/// How the reading half ended.
+enum ReadEnd {
+    /// The peer's close frame came.
+    Closed(Option<CloseFrame>),
+    /// The peer does what it must not: it is told why.
+    Broken { code: u16, reason: String, end: End },
+    /// There is no connection any more.
+    Lost(String),
+}
+
+/// How the writing half ended.
+enum WriteEnd {
+    /// Our close frame is sent.
+    CloseSent,
+    /// There is no connection any more.
+    Lost(String),
+    /// The peer does not take anything.
+    Stalled,
+}
+
+/// Runs a connection until its end. Cancelling it loses at most what the lane was not told yet.
+pub(crate) async fn run<S>(ws: WebSocketStream<S>, socket: &Socket, registry: &Arc<Registry>) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let limits = &registry.limits;
+    let (mut sink, mut stream) = ws.split();
+    let (end, broken) = {
+        let mut reading = pin!(read(&mut stream, socket, registry));
+        let mut writing = pin!(write(&mut sink, socket, registry));
+        let overdue = async {
+            socket.closing().await;
+            tokio::time::sleep(limits.write_stall).await;
+        };
+        tokio::select! {
+            () = registry.cut_off.cancelled() => return End::lost("the server stopped"),
+            () = overdue => return End::lost("the peer did not read what it was to get before the close"),
+            ended = &mut reading => match ended {
+                ReadEnd::Closed(frame) => (End::by_peer(frame), false),
+                ReadEnd::Lost(reason) => return End::lost(&reason),
+                ReadEnd::Broken { code, reason, end } => {
+                    // Closing already: then that frame is the one it gets.
+                    let _ = socket.close(sendable(code, &reason));
+                    let _ = timeout(limits.close_handshake, &mut writing).await;
+                    (end, true)
+                }
+            },
+            ended = &mut writing => match ended {
+                WriteEnd::Stalled => return End::lost("the peer takes nothing of what is sent to it"),
+                // What the peer sent before may still be there, with its close frame.
+                WriteEnd::CloseSent | WriteEnd::Lost(_) => {
+                    let rest = timeout(limits.close_handshake, &mut reading).await;
+                    match (rest, ended) {
+                        (Ok(ReadEnd::Closed(frame)), _) => (End::by_peer(frame), false),
+                        (Ok(ReadEnd::Broken { end, .. }), _) => (end, true),
+                        (Ok(ReadEnd::Lost(reason)), _) | (_, WriteEnd::Lost(reason)) => {
+                            return End::lost(&reason);
+                        }
+                        _ => return End::lost("the peer did not answer the close frame"),
+                    }
+                }
+            },
+        }
+    };
+    // The answer to the peer's close frame, if it is still due.
+    let _ = timeout(limits.close_handshake, sink.flush()).await;
+    if let Ok(mut ws) = stream.reunite(sink) {
+        let _ = timeout(limits.close_handshake, ws.get_mut().shutdown()).await;
+        if broken {
+            discard(ws.get_mut(), limits).await;
+        }
+    }
+    end
+}
+
+/// Closes a connection that has no place, without a lane.
+pub(crate) async fn refuse<S>(mut ws: WebSocketStream<S>, code: u16, reason: &str, limits: &Limits)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let close = async {
+        ws.send(Message::Close(Some(sendable(code, reason))))
+            .await?;
+        ws.get_mut().shutdown().await?;
+        Ok::<_, Error>(())
+    };
+    if let Ok(Ok(())) = timeout(limits.close_handshake, close).await {
+        discard(ws.get_mut(), limits).await;
+    }
+}
+
+/// Reads and throws away what the peer still sends, so that it gets to read our close frame: closing
+/// a connection with unread input resets it, and a reset can overtake what was sent before.
+async fn discard<S: AsyncRead + Unpin>(stream: &mut S, limits: &Limits) {
+    let mut thrown_away = 0;
+    let mut buffer = vec![0; 16 * 1024];
+    let reading = async {
+        while thrown_away < limits.discard_bytes {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) => thrown_away += count,
+            }
+        }
+    };
+    let _ = timeout(limits.discard_time, reading).await;
+}
+
+async fn read<S>(
+    stream: &mut SplitStream<WebSocketStream<S>>,
+    socket: &Socket,
+    registry: &Arc<Registry>,
+) -> ReadEnd
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let limits = &registry.limits;
+    let mut received = 0;
+    loop {
+        socket.may_be_read().await;
+        let message = match timeout(limits.silence, stream.next()).await {
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(error))) => return read_error(error, limits),
+            Ok(None) => return ReadEnd::Lost("the connection ended".to_owned()),
+            Err(_) => return silent(limits.silence),
+        };
+        let payload = match message {
+            Message::Text(text) => Payload::Text(text),
+            Message::Binary(bytes) => Payload::Binary(bytes),
+            Message::Close(frame) => return ReadEnd::Closed(frame),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+        };
+        received += 1;
+        Counters::add(&registry.counters.frames_in);
+        // A full lane stops us here, and the peer by way of TCP. A socket that is closing has no
+        // more to say: what it sends is thrown away, so that its close frame is reached.
+        let space = tokio::select! {
+            biased;
+            () = socket.closing() => continue,
+            space = socket.lane.frames.reserve(payload.len()) => space,
+        };
+        let Some(space) = space else { continue };
+        let event = Event::Frames {
+            socket: Arc::clone(&socket.token),
+            context: Arc::clone(&socket.context),
+            first: received,
+            payloads: vec![payload],
+        };
+        socket.lane.push(registry, event, space);
+    }
+}
+
+fn silent(limit: Duration) -> ReadEnd {
+    let reason = format!(
+        "no complete message for {} s: answer pings, and reconnect",
+        limit.as_secs_f64()
+    );
+    ReadEnd::Broken {
+        code: close_frame::POLICY,
+        end: End::lost(&reason),
+        reason,
+    }
+}
+
+fn read_error(error: Error, limits: &Limits) -> ReadEnd {
+    let (code, reason) = match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => (
+            close_frame::TOO_LARGE,
+            format!(
+                "message is larger than {}: {}",
+                size(limits.inbound_message_bytes),
+                limits.too_large_advice
+            ),
+        ),
+        Error::Utf8(_) => (
+            close_frame::NOT_UTF8,
+            "a text message is not UTF-8: send text as UTF-8".to_owned(),
+        ),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed => {
+            return ReadEnd::Lost("the connection ended without a close frame".to_owned());
+        }
+        Error::Io(error) => return ReadEnd::Lost(format!("the connection is lost: {error}")),
+        other => (close_frame::PROTOCOL, other.to_string()),
+    };
+    ReadEnd::Broken {
+        code,
+        end: End {
+            code,
+            reason: Arc::from(reason.as_str()),
+            clean: false,
+        },
+        reason,
+    }
+}
+
+fn size(bytes: usize) -> String {
+    const MIB: usize = 1024 * 1024;
+    if bytes >= MIB && bytes.is_multiple_of(MIB) {
+        format!("{} MiB", bytes / MIB)
+    } else {
+        format!("{bytes} bytes")
+    }
+}
+
+async fn write<S>(
+    sink: &mut SplitSink<WebSocketStream<S>, Message>,
+    socket: &Socket,
+    registry: &Arc<Registry>,
+) -> WriteEnd
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut half = Writing {
+        sink,
+        stall: registry.limits.write_stall,
+    };
+    match half.run(socket, registry).await {
+        Ok(()) => WriteEnd::CloseSent,
+        Err(end) => end,
+    }
+}
+
+struct Writing<'a, S> {
+    sink: &'a mut SplitSink<WebSocketStream<S>, Message>,
+    stall: Duration,
+}
+
+impl<S> Writing<'_, S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    async fn run(&mut self, socket: &Socket, registry: &Registry) -> Result<(), WriteEnd> {
+        let ping_interval = registry.limits.ping_interval;
+        let mut next_ping = Instant::now() + ping_interval;
+        let mut unflushed = false;
+        loop {
+            if Instant::now() >= next_ping {
+                next_ping = Instant::now() + ping_interval;
+                self.feed(Message::Ping(bytes::Bytes::new())).await?;
+                unflushed = true;
+            }
+            match socket.next() {
+                Next::Message(payload) => {
+                    if !unflushed {
+                        // Pongs that were answered while nothing was to be sent make way.
+                        self.flush().await?;
+                    }
+                    self.feed(match payload {
+                        Payload::Text(text) => Message::Text(text),
+                        Payload::Binary(bytes) => Message::Binary(bytes),
+                    })
+                    .await?;
+                    Counters::add(&registry.counters.frames_out);
+                    unflushed = true;
+                }
+                Next::Close(frame) => {
+                    self.feed(Message::Close(Some(frame))).await?;
+                    return self.flush().await;
+                }
+                Next::Nothing if unflushed => {
+                    self.flush().await?;
+                    unflushed = false;
+                }
+                Next::Nothing => {
+                    tokio::select! {
+                        () = socket.something_to_send() => {}
+                        () = tokio::time::sleep_until(next_ping) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn feed(&mut self, message: Message) -> Result<(), WriteEnd> {
+        ended(timeout(self.stall, self.sink.feed(message)).await)
+    }
+
+    async fn flush(&mut self) -> Result<(), WriteEnd> {
+        ended(timeout(self.stall, self.sink.flush()).await)
+    }
+}
+
+fn ended(result: Result<Result<(), Error>, tokio::time::error::Elapsed>) -> Result<(), WriteEnd> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(WriteEnd::Lost(format!("the connection is lost: {error}"))),
+        Err(_) => Err(WriteEnd::Stalled),
+    }
+}

@@ -1,0 +1,122 @@
+//! One socket as the rest of the process sees it: what waits to be sent, and whether it is closing.
+//! The task that owns the connection is in `connection`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Limits, Payload, SocketError,
+    events::SocketToken,
+    lane::Lane,
+    outbox::{Next, Outbox},
+};
+
+/// Who opened the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Outbound,
+}
+
+/// A socket that is registered: it keeps its lane alive.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) token: SocketToken,
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) context: Arc<str>,
+    pub(crate) side: Side,
+    outbox: Mutex<Outbox>,
+    /// There is something to send.
+    to_send: Notify,
+    /// So much was sent that the peer may be read again.
+    to_read: Notify,
+    /// Set when closing was asked for, by whomever.
+    closing: CancellationToken,
+}
+
+impl Socket {
+    pub(crate) fn new(lane: Arc<Lane>, context: &str, side: Side, limits: &Limits) -> Self {
+        Self {
+            token: Arc::from(uuid::Uuid::new_v4().to_string()),
+            lane,
+            context: Arc::from(context),
+            side,
+            outbox: Mutex::new(Outbox::new(limits)),
+            to_send: Notify::new(),
+            to_read: Notify::new(),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) fn send(&self, payloads: Vec<Payload>) -> Result<(), SocketError> {
+        self.outbox().push(payloads)?;
+        self.to_send.notify_one();
+        Ok(())
+    }
+
+    pub(crate) fn room(&self) -> Result<usize, SocketError> {
+        let outbox = self.outbox();
+        if outbox.is_closing() {
+            return Err(SocketError::UnknownSocket);
+        }
+        Ok(outbox.room())
+    }
+
+    /// Asks for the close frame after what waits.
+    pub(crate) fn close(&self, frame: CloseFrame) -> Result<(), SocketError> {
+        if !self.outbox().close(frame) {
+            return Err(SocketError::UnknownSocket);
+        }
+        self.closing.cancel();
+        self.to_send.notify_one();
+        Ok(())
+    }
+
+    /// Drops what waits and asks for the close frame.
+    pub(crate) fn abandon(&self, frame: CloseFrame) {
+        self.outbox().clear();
+        // Closing already: its close frame is on its way.
+        let _ = self.close(frame);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    /// Returns when closing was asked for.
+    pub(crate) async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
+    /// The next thing to send; lets the reader go on when little enough waits.
+    pub(crate) fn next(&self) -> Next {
+        let mut outbox = self.outbox();
+        let next = outbox.next();
+        if !outbox.is_over_half() {
+            self.to_read.notify_one();
+        }
+        next
+    }
+
+    /// Returns when there may be something to send.
+    pub(crate) async fn something_to_send(&self) {
+        self.to_send.notified().await;
+    }
+
+    /// Returns when the peer has taken enough of what was sent to it, or is being closed.
+    pub(crate) async fn may_be_read(&self) {
+        while self.outbox().is_over_half() && !self.is_closing() {
+            tokio::select! {
+                () = self.to_read.notified() => {}
+                () = self.closing.cancelled() => {}
+            }
+        }
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,199 @@
+//! One lane: its queue, what keeps it alive, and the task that hands its batches to the mailbox.
+
+use std::{
+    collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::FutureExt;
+
+use crate::{
+    HandleError, Limits, Mailbox,
+    close_frame::{self, sendable},
+    events::{CallId, Event, SocketToken},
+    handle::{Side, Socket},
+    queue::Queue,
+    registry::{Phase, Registry},
+    space::{Budget, Space},
+    stats::Counters,
+    timers::Timer,
+};
+
+/// A lane, as long as it has anything.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) name: Arc<str>,
+    /// For what sockets bring.
+    pub(crate) frames: Budget,
+    /// For timers, messages and calls: peers that send without end must not keep these out.
+    pub(crate) messages: Budget,
+    state: Mutex<State>,
+}
+
+/// What is under the lane's lock.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) queue: Queue<Space>,
+    /// There is a task that handles batches.
+    running: bool,
+    /// No longer in the registry: look the name up again.
+    pub(crate) retired: bool,
+    pub(crate) client_sockets: usize,
+    pub(crate) outbound: HashMap<SocketToken, Arc<Socket>>,
+    pub(crate) timers: HashMap<Arc<str>, Timer>,
+    /// Tells one setting of a timer from the next.
+    pub(crate) timer_settings: u64,
+}
+
+impl State {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_quiet()
+            && self.client_sockets == 0
+            && self.outbound.is_empty()
+            && self.timers.is_empty()
+    }
+
+    /// Nothing waits and nothing is being handled.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queue.is_empty() && !self.running
+    }
+}
+
+impl Lane {
+    pub(crate) fn new(name: &str, limits: &Limits) -> Self {
+        Self {
+            name: Arc::from(name),
+            frames: Budget::new(limits.queue_events, limits.queue_bytes),
+            messages: Budget::new(limits.queue_messages, limits.queue_message_bytes),
+            state: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events and bytes that wait or are being handled.
+    pub(crate) fn used(&self) -> (usize, usize) {
+        let (frames, frame_bytes) = self.frames.used();
+        let (messages, message_bytes) = self.messages.used();
+        (frames + messages, frame_bytes + message_bytes)
+    }
+
+    /// Queues an event. The caller keeps the lane alive: it has a socket or a timer of it.
+    pub(crate) fn push(self: &Arc<Self>, registry: &Arc<Registry>, event: Event, space: Space) {
+        let mut state = self.state();
+        state.queue.push(event, Some(space));
+        self.wake(registry, &mut state);
+    }
+
+    /// Sees to it that what waits is handled.
+    pub(crate) fn wake(self: &Arc<Self>, registry: &Arc<Registry>, state: &mut State) {
+        if state.running || state.queue.is_empty() {
+            return;
+        }
+        let Some(mailbox) = registry.mailbox() else {
+            return;
+        };
+        state.running = true;
+        let (lane, task_registry) = (Arc::clone(self), Arc::clone(registry));
+        registry.runtime.spawn(async move {
+            lane.run(&task_registry, mailbox.as_ref()).await;
+            task_registry.retire_if_idle(&lane);
+        });
+    }
+
+    /// Handles batches until nothing waits.
+    async fn run(&self, registry: &Registry, mailbox: &dyn Mailbox) {
+        loop {
+            let batch = {
+                let mut state = self.state();
+                let limits = &registry.limits;
+                let stopped = registry.phase() == Phase::Stopped;
+                match state.queue.take(limits.batch_events, limits.batch_bytes) {
+                    Some(batch) if !stopped => batch,
+                    _ => {
+                        state.running = false;
+                        return;
+                    }
+                }
+            };
+            self.deliver(registry, mailbox, batch.events).await;
+            Counters::add(&registry.counters.batches);
+            drop(batch.space);
+        }
+    }
+
+    /// Hands over one batch: twice if need be, never three times.
+    async fn deliver(&self, registry: &Registry, mailbox: &dyn Mailbox, events: Vec<Event>) {
+        let Err(first) = self.attempt(mailbox, events.clone()).await else {
+            return;
+        };
+        tracing::warn!(lane = %self.name, events = events.len(), reason = %first, "a batch failed and is tried again");
+        // What the failed attempt sent to them is unknown.
+        self.abandon_outbound();
+        Counters::add(&registry.counters.retries);
+        let concerned = Concerned::of(&events);
+        let Err(second) = self.attempt(mailbox, events).await else {
+            return;
+        };
+        tracing::error!(lane = %self.name, reason = %second, "a batch failed twice and is given up");
+        Counters::add(&registry.counters.failed_batches);
+        self.abandon_outbound();
+        for call in &concerned.calls {
+            registry.calls.fail(call, "the lane failed to handle it");
+        }
+        for socket in &concerned.sockets {
+            if let Some(socket) = registry
+                .socket(socket)
+                .filter(|one| one.side == Side::Client)
+            {
+                let reason = "the gateway could not handle this, reconnect and resend";
+                let _ = socket.close(sendable(close_frame::INTERNAL, reason));
+            }
+        }
+        // Nothing that came after a lost frame is handled: a lane sees a socket's frames from the
+        // first on without a hole.
+        self.state().queue.drop_frames(&concerned.sockets);
+    }
+
+    /// One call of the mailbox. A panic in it is a failure like any other.
+    async fn attempt(&self, mailbox: &dyn Mailbox, events: Vec<Event>) -> Result<(), HandleError> {
+        let name = Arc::clone(&self.name);
+        let handled = AssertUnwindSafe(async { mailbox.handle(name, events).await });
+        handled.catch_unwind().await.unwrap_or_else(|_| {
+            Err(HandleError {
+                reason: "the mailbox panicked".to_owned(),
+            })
+        })
+    }
+
+    fn abandon_outbound(&self) {
+        let sockets: Vec<_> = self.state().outbound.values().cloned().collect();
+        for socket in sockets {
+            socket.abandon(sendable(close_frame::INTERNAL, "the application failed"));
+        }
+    }
+}
+
+/// Whom the failure of a batch concerns.
+struct Concerned {
+    sockets: HashSet<SocketToken>,
+    calls: Vec<CallId>,
+}
+
+impl Concerned {
+    fn of(events: &[Event]) -> Self {
+        Self {
+            sockets: events.iter().filter_map(Event::socket).cloned().collect(),
+            calls: events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Message { call, .. } => call.clone(),
+                    _ => None,
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Timers of lanes. A timer that has run out waits for space in its lane: it is never lost.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::AbortHandle;
+
+use crate::{TimerError, events::Event, lane::Lane, registry::Registry};
+
+/// A timer that is set.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    setting: u64,
+    task: AbortHandle,
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Registry {
+    pub(crate) fn set_timer(
+        self: &Arc<Self>,
+        lane: &str,
+        name: &str,
+        delay: Duration,
+    ) -> Result<(), TimerError> {
+        if name.len() > self.limits.name_bytes {
+            return Err(TimerError::TooMany);
+        }
+        self.in_lane(lane, |lane, state| {
+            let is_new = !state.timers.contains_key(name);
+            if is_new && state.timers.len() >= self.limits.timers_per_lane {
+                return Err(TimerError::TooMany);
+            }
+            state.timer_settings += 1;
+            let setting = state.timer_settings;
+            let name: Arc<str> = Arc::from(name);
+            let fire = fire(
+                Arc::clone(self),
+                Arc::clone(lane),
+                Arc::clone(&name),
+                setting,
+                delay,
+            );
+            let task = self.runtime.spawn(fire).abort_handle();
+            state.timers.insert(name, Timer { setting, task });
+            Ok(())
+        })
+        .map_err(|_| TimerError::TooMany)?
+    }
+
+    pub(crate) fn cancel_timer(&self, lane: &str, name: &str) {
+        if let Some(lane) = self.existing_lane(lane) {
+            let timer = lane.state().timers.remove(name);
+            if timer.is_some() {
+                self.retire_if_idle(&lane);
+            }
+        }
+    }
+}
+
+async fn fire(
+    registry: Arc<Registry>,
+    lane: Arc<Lane>,
+    name: Arc<str>,
+    setting: u64,
+    delay: Duration,
+) {
+    tokio::time::sleep(delay).await;
+    let space = lane.messages.reserve(name.len()).await;
+    let mut state = lane.state();
+    // Set anew or cancelled while this waited for the lock.
+    if state.timers.get(&name).map(|timer| timer.setting) != Some(setting) {
+        return;
+    }
+    state.queue.push(
+        Event::Timer {
+            name: Arc::clone(&name),
+        },
+        space,
+    );
+    state.timers.remove(&name);
+    lane.wake(&registry, &mut state);
+}

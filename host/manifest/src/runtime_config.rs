@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use toml::{Table, Value};
+
+use crate::error::Problem;
+
 /// The file of the store `default`, in the state directory, as Spin names it.
-pub const DEFAULT_STORE_FILE: &str = "sqlite_key_value.db";
+const DEFAULT_STORE_FILE: &str = "sqlite_key_value.db";
 
 /// The store that every machine has.
-pub const DEFAULT_STORE: &str = "default";
+const DEFAULT_STORE: &str = "default";
 
 /// The settings of a `runtime-config.toml`, or without one the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +79,104 @@ impl RuntimeConfig {
         Self::parse(&text, &path.display().to_string())
     }
 
-    fn parse(_text: &str, _file: &str) -> Result<Self, RuntimeConfigError> {
-        Ok(Self::default())
+    /// The file of a store of type `spin`, in a state directory; none for a store that is not
+    /// configured.
+    pub fn key_value_file(&self, store: &str, state_dir: &Path) -> Option<PathBuf> {
+        self.key_value_stores
+            .get(store)
+            .map(|settings| match settings {
+                KeyValueSettings::Spin { path } => state_dir.join(path),
+            })
+    }
+
+    fn parse(text: &str, file: &str) -> Result<Self, RuntimeConfigError> {
+        let table: Table = toml::from_str(text).map_err(|error| RuntimeConfigError::Syntax {
+            file: file.to_owned(),
+            message: error.to_string(),
+        })?;
+        let mut config = Self::default();
+        config
+            .read(&table)
+            .map_err(|problem| RuntimeConfigError::Invalid {
+                file: file.to_owned(),
+                key: problem.key,
+                message: problem.message,
+            })?;
+        Ok(config)
+    }
+
+    fn read(&mut self, table: &Table) -> Result<(), Problem> {
+        for (name, value) in table {
+            match (name.as_str(), value) {
+                ("state_dir", value) => self.state_dir = Some(path(value, name)?),
+                ("key_value_store", Value::Table(stores)) => {
+                    for (store, value) in stores {
+                        let key = format!("key_value_store.{store}");
+                        let settings = KeyValueSettings::read(value, &key)?;
+                        self.key_value_stores.insert(store.clone(), settings);
+                    }
+                }
+                ("key_value_store", _) => {
+                    return Err(Problem::new(name, "write tables: [key_value_store.<name>]"));
+                }
+                _ => {
+                    return Err(Problem::new(
+                        name,
+                        "unknown; known are state_dir and [key_value_store.<name>]. Settings of \
+                         the application are variables: set them in the environment",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl KeyValueSettings {
+    fn read(value: &Value, key: &str) -> Result<Self, Problem> {
+        let table = value
+            .as_table()
+            .ok_or_else(|| Problem::new(key, "write a table: type = \"spin\""))?;
+        match table.get("type") {
+            Some(Value::String(kind)) if kind == "spin" => {}
+            Some(other) => {
+                let message = format!("{other} is not in this version; use type = \"spin\"");
+                return Err(Problem::new(format!("{key}.type"), message));
+            }
+            None => {
+                return Err(Problem::new(
+                    format!("{key}.type"),
+                    "missing; write \"spin\"",
+                ));
+            }
+        }
+        if let Some(name) = table
+            .keys()
+            .find(|name| !["type", "path"].contains(&name.as_str()))
+        {
+            return Err(Problem::new(
+                format!("{key}.{name}"),
+                "unknown setting; known are type and path",
+            ));
+        }
+        // Spin keeps a store without a path in memory, where a restart would lose the sessions.
+        let key = format!("{key}.path");
+        let value = table.get("path").ok_or_else(|| {
+            Problem::new(
+                &key,
+                format!("missing; write a file, such as \"{DEFAULT_STORE_FILE}\""),
+            )
+        })?;
+        Ok(Self::Spin {
+            path: path(value, &key)?,
+        })
+    }
+}
+
+fn path(value: &Value, key: &str) -> Result<PathBuf, Problem> {
+    match value.as_str() {
+        Some(text) if !text.is_empty() => Ok(PathBuf::from(text)),
+        _ => Err(Problem::new(key, "write a path in quotes")),
     }
 }
 
@@ -88,6 +188,124 @@ impl Default for RuntimeConfig {
         Self {
             state_dir: None,
             key_value_stores: BTreeMap::from([(DEFAULT_STORE.to_owned(), store)]),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<RuntimeConfig, String> {
+        RuntimeConfig::parse(text, "runtime-config.toml").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_a_file_there_is_the_default_store() {
+        let config = RuntimeConfig::load(None).unwrap();
+        assert_eq!(config, parse("").unwrap());
+        assert_eq!(
+            config.key_value_file("default", Path::new("/s")),
+            Some(PathBuf::from("/s/sqlite_key_value.db"))
+        );
+        assert_eq!(config.key_value_file("other", Path::new("/s")), None);
+        assert_eq!(config.state_dir, None);
+    }
+
+    #[test]
+    fn stores_are_added_to_the_default_one() {
+        let config = parse(
+            "state_dir = \"state\"\n[key_value_store.logs]\ntype = \"spin\"\npath = \"l.db\"\n\
+             [key_value_store.far]\ntype = \"spin\"\npath = \"/far/f.db\"",
+        )
+        .unwrap();
+        assert_eq!(config.state_dir, Some(PathBuf::from("state")));
+        let state = Path::new("/s");
+        assert_eq!(
+            config.key_value_file("logs", state),
+            Some(PathBuf::from("/s/l.db"))
+        );
+        assert_eq!(
+            config.key_value_file("far", state),
+            Some(PathBuf::from("/far/f.db"))
+        );
+        assert!(config.key_value_file("default", state).is_some());
+        let config =
+            parse("key_value_store.default = { type = \"spin\", path = \"d.db\" }").unwrap();
+        assert_eq!(
+            config.key_value_file("default", state),
+            Some(PathBuf::from("/s/d.db"))
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_is_named_with_what_is_known() {
+        for (text, key, known) in [
+            (
+                "[llm_compute]\ntype = \"x\"",
+                "llm_compute",
+                "[key_value_store.<name>]",
+            ),
+            (
+                "[[variables_provider]]\ntype = \"x\"",
+                "variables_provider",
+                "state_dir",
+            ),
+            ("state_dir = 1", "state_dir", "quotes"),
+            (
+                "key_value_store = 1",
+                "key_value_store",
+                "[key_value_store.<name>]",
+            ),
+            (
+                "key_value_store.a = 1",
+                "key_value_store.a",
+                "type = \"spin\"",
+            ),
+            ("[key_value_store.a]", "key_value_store.a.type", "\"spin\""),
+            (
+                "[key_value_store.a]\ntype = \"redis\"\nurl = \"redis://h\"",
+                "key_value_store.a.type: \"redis\" is not in this version",
+                "use type = \"spin\"",
+            ),
+            (
+                "[key_value_store.a]\ntype = \"spin\"",
+                "key_value_store.a.path",
+                "missing",
+            ),
+            (
+                "[key_value_store.a]\ntype = \"spin\"\npath = \"p\"\npaht = \"p\"",
+                "key_value_store.a.paht",
+                "type and path",
+            ),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with("runtime-config.toml: "), "{error}");
+            assert!(error.contains(key) && error.contains(known), "{error}");
+        }
+        assert!(parse("=").unwrap_err().contains("runtime-config.toml"));
+        let missing = RuntimeConfig::load(Some(Path::new("no/such.toml"))).unwrap_err();
+        assert!(missing.to_string().contains("no/such.toml"));
+    }
+
+    #[test]
+    fn the_repositorys_own_file_is_read() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runtime-config.toml");
+        assert!(
+            RuntimeConfig::load(Some(&path))
+                .unwrap()
+                .key_value_stores
+                .contains_key("default")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[a-z_\\[\\]{}=\".0-9\n ]{0,60}") {
+            let _ = parse(&text);
         }
     }
 }

@@ -118,7 +118,7 @@ impl SqliteStore {
     }
 
     /// Several statements that are done all or not at all, alone on the file: `IMMEDIATE` takes the
-    /// file's write lock before anything is read. `None` from `work` undoes what it did.
+    /// file's write lock before anything is read.
     fn write_atomically<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
@@ -299,5 +299,82 @@ fn check(what: &'static str, size: usize, limit: usize) -> Result<(), KvError> {
         Err(KvError::TooLarge { what, size, limit })
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn fresh() -> (tempfile::TempDir, SqliteStore) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        let store = SqliteStore::open(&path, "default", Durability::Normal).unwrap();
+        (directory, store)
+    }
+
+    #[test]
+    fn a_full_disk_is_told_apart_and_nothing_is_lost() {
+        let (_directory, store) = fresh();
+        store.set("a", b"old").unwrap();
+        // Fails as a full disk does.
+        store
+            .writer()
+            .pragma_update(None, "max_page_count", 5)
+            .unwrap();
+        let entries = [
+            ("a".to_owned(), vec![1]),
+            ("b".to_owned(), vec![0; 1_000_000]),
+        ];
+        assert!(matches!(
+            store.set_many(&entries),
+            Err(KvError::Full { .. })
+        ));
+        assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"old"[..]));
+        store.set("a", b"new").unwrap();
+    }
+
+    #[test]
+    fn another_process_that_holds_the_file_is_waited_for_and_then_named() {
+        let (directory, store) = fresh();
+        store.set("a", b"old").unwrap();
+        let other = Connection::open(directory.path().join("state.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        store
+            .writer()
+            .busy_timeout(Duration::from_millis(1))
+            .unwrap();
+        assert!(matches!(store.set("a", b"new"), Err(KvError::Busy { .. })));
+        assert!(matches!(store.increment("n", 1), Err(KvError::Busy { .. })));
+        assert_eq!(
+            store.get("a").unwrap().as_deref(),
+            Some(&b"old"[..]),
+            "reads go on"
+        );
+        other.execute_batch("ROLLBACK").unwrap();
+        store.set("a", b"new").unwrap();
+    }
+
+    #[test]
+    fn reads_use_another_reader_while_one_is_busy_and_wait_when_all_are() {
+        let (_directory, store) = fresh();
+        store.set("a", b"1").unwrap();
+        let mut busy: Vec<_> = (1..READERS).map(|_| store.reader()).collect();
+        assert!(store.exists("a").unwrap());
+        busy.push(store.reader());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| store.exists("a").unwrap());
+            busy.clear();
+            assert!(waiting.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn readers_cannot_write() {
+        let (_directory, store) = fresh();
+        store.set_by(&store.reader(), "a", b"1").unwrap_err();
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::Durability;
+use super::{Durability, SET};
 use crate::KvError;
 use crate::limits::BUSY_TIMEOUT;
 
@@ -88,7 +88,8 @@ impl File {
             Durability::Full => "FULL",
         };
         connection.pragma_update(None, "synchronous", synchronous)?;
-        connection.execute_batch(SCHEMA)
+        connection.execute_batch(SCHEMA)?;
+        connection.prepare_cached(SET).map(drop)
     }
 
     /// What an error of SQLite means to the caller.
@@ -101,8 +102,12 @@ impl File {
                 file,
                 message: error.to_string(),
             },
-            // Another schema: no such table or column.
+            // A statement does not fit the schema: the table is another program's.
             Some(ErrorCode::Unknown) => KvError::Damaged {
+                file,
+                message: error.to_string(),
+            },
+            _ if matches!(error, rusqlite::Error::SqlInputError { .. }) => KvError::Damaged {
                 file,
                 message: error.to_string(),
             },

@@ -1,2 +1,59 @@
-//! x
-wit_bindgen::generate!({path:"../../wit", world:"interview:gateway/audio-stream", generate_all});
+//! Entry component: all that happens to one audio stream. The host calls it with the events of a
+//! lane; it decides with the domain crates, has the leaves store and recognise, and tells the host
+//! what to send. It keeps nothing between two calls.
+
+mod admission;
+mod audio;
+mod client;
+mod identity;
+mod inference;
+mod outbox;
+mod roles;
+mod settings;
+mod stream;
+mod transcript;
+
+use bindings::exports::realtime::sockets::mailbox;
+use bindings::exports::realtime::sockets::upgrades;
+use bindings::realtime::sockets::types::Event;
+use interview_session::lane::Lane;
+use interview_session::time::EpochMs;
+
+#[allow(missing_docs, unsafe_code)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "interview:gateway/audio-stream",
+        generate_all,
+    });
+    use super::AudioStream;
+    export!(AudioStream);
+}
+
+struct AudioStream;
+
+impl upgrades::Guest for AudioStream {
+    fn admit(request: upgrades::Request) -> Result<upgrades::Admission, upgrades::Refusal> {
+        admission::admit(&request.path)
+    }
+}
+
+impl mailbox::Guest for AudioStream {
+    async fn handle(lane: String, events: Vec<Event>) -> Result<(), String> {
+        match Lane::parse(&lane).map_err(|error| error.to_string())? {
+            Lane::Stream { session, role } => stream::handle(&session, role, events).await,
+            Lane::Identity { session } => identity::handle(&session, events).await,
+        }
+    }
+}
+
+/// The host's clock.
+fn now() -> EpochMs {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    EpochMs(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// The host's randomness, for names and jitter.
+fn random() -> Result<u64, String> {
+    getrandom::u64().map_err(|error| format!("no randomness: {error}"))
+}

@@ -1,1 +1,81 @@
-//! Leaf component: chunks and result.json in the blob store.
+//! Leaf component: chunks and `result.json` in the blob store. It knows their keys, content types
+//! and metadata; what is in `result.json` is decided by who asks for it.
+
+use bindings::exports::interview::gateway::finalization as wit;
+use bindings::interview::gateway::blob_store as blobs;
+use bindings::interview::gateway::types as wit_types;
+use interview_session::id::SessionId;
+use interview_session::keys;
+use interview_session::role::StreamRole;
+use interview_session::seq::Seq;
+use wit::Error;
+
+#[allow(missing_docs, unsafe_code)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "interview:gateway/finalizer",
+        generate_all,
+    });
+    use super::Finalizer;
+    export!(Finalizer);
+}
+
+struct Finalizer;
+
+impl wit::Guest for Finalizer {
+    async fn put_chunk(chunk: wit::Chunk, pcm: Vec<u8>) -> Result<String, Error> {
+        let (session, role, seq) = (session(&chunk.session)?, role(chunk.role), seq(chunk.seq)?);
+        let key = keys::chunk_key(&session, role, seq);
+        let object = blobs::Object {
+            content: pcm,
+            content_type: keys::CHUNK_CONTENT_TYPE.into(),
+            metadata: keys::chunk_metadata(&session, role, &chunk.meeting_id, seq, chunk.timestamp_ms),
+        };
+        blobs::put(key.clone(), object).await.map_err(error)?;
+        Ok(key)
+    }
+
+    async fn get_chunk(
+        session_id: String,
+        role: wit_types::StreamRole,
+        seq: u32,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let key = keys::chunk_key(&session(&session_id)?, self::role(role), self::seq(seq)?);
+        blobs::get_content(key).await.map_err(error)
+    }
+
+    async fn put_result(session_id: String, content: String) -> Result<String, Error> {
+        let key = keys::result_key(&session(&session_id)?);
+        let object = blobs::Object {
+            content: content.into_bytes(),
+            content_type: keys::RESULT_CONTENT_TYPE.into(),
+            metadata: Vec::new(),
+        };
+        blobs::put(key.clone(), object).await.map_err(error)?;
+        Ok(key)
+    }
+}
+
+fn session(id: &str) -> Result<SessionId, Error> {
+    SessionId::parse(id).map_err(|why| Error::Refused(why.to_string()))
+}
+
+fn seq(seq: u32) -> Result<Seq, Error> {
+    Seq::new(seq).ok_or_else(|| Error::Refused("a chunk's seq counts from 1".into()))
+}
+
+fn role(role: wit_types::StreamRole) -> StreamRole {
+    match role {
+        wit_types::StreamRole::Mixed => StreamRole::Mixed,
+        wit_types::StreamRole::Teacher => StreamRole::Teacher,
+        wit_types::StreamRole::Students => StreamRole::Students,
+    }
+}
+
+fn error(error: blobs::Error) -> Error {
+    match error {
+        blobs::Error::Unavailable(why) => Error::Unavailable(why),
+        blobs::Error::Refused(why) => Error::Refused(why),
+    }
+}

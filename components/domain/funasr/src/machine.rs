@@ -12,6 +12,7 @@ use crate::SECOND_MS;
 
 /// What happened. `task` is the context that was given to the socket.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Input {
     /// Seconds are stored up to `seq`, which arrived at this time (epoch ms).
     Stored { seq: u32, arrived: u64 },
@@ -33,6 +34,7 @@ pub enum Input {
 
 /// What to do, in this order, once the new state is stored.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Action {
     /// Connect, with `task` as the context.
     Open { task: String, url: String, headers: Vec<(String, String)>, timeout_ms: u64 },

@@ -91,6 +91,13 @@ pub struct FlushAnswer {
     pub untranscribed: u32,
 }
 
+/// The answer to [`LaneMessage::Identify`], when it was a call: it looks at one utterance at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentifyAnswer {
+    /// Whether there are utterances without a speaker event yet.
+    pub more: bool,
+}
+
 /// A message that no version of this app sends.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("not a lane message: {0}")]
@@ -103,6 +110,18 @@ impl LaneMessage {
     }
 
     /// The body to post.
+    pub fn to_body(&self) -> Vec<u8> {
+        stored::to_json(self).into_bytes()
+    }
+}
+
+impl IdentifyAnswer {
+    /// Reads an answer's body.
+    pub fn parse(body: &[u8]) -> Result<Self, BadMessage> {
+        serde_json::from_slice(body).map_err(|error| BadMessage(error.to_string()))
+    }
+
+    /// The body to reply with.
     pub fn to_body(&self) -> Vec<u8> {
         stored::to_json(self).into_bytes()
     }

@@ -19,6 +19,7 @@ pub mod lane;
 pub mod query;
 pub mod reply;
 pub mod role;
+pub mod route;
 pub mod seq;
 pub mod session_document;
 pub mod speakers;

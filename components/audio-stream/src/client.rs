@@ -1,0 +1,126 @@
+//! The frames of a client and their answers. Nothing is sent from here: answers wait in the outbox
+//! until what they say is stored.
+
+use interview_session::capture::CaptureRecord;
+use interview_session::config::ConfigPatch;
+use interview_session::frame::{ChunkFrame, ClientFrame, Incoming, parse_frame};
+use interview_session::ingest::{Decision, IngestRecord};
+use interview_session::reply::{Ack, CaptureAck, Closing, ErrorReply, Pong, Ready, Status};
+use interview_session::role::{ByRole, StreamRole};
+use interview_session::seq::Seq;
+use interview_session::stored;
+
+use crate::bindings::interview::gateway::finalization;
+use crate::bindings::interview::gateway::session_state;
+use crate::bindings::realtime::sockets::types::Payload;
+use crate::roles;
+use crate::stream::Stream;
+
+impl Stream<'_> {
+    /// Serves one frame: exactly one answer, an error frame if need be.
+    pub async fn client_frame(&mut self, socket: &str, payload: &Payload) {
+        let incoming = match payload {
+            Payload::Text(text) => Incoming::Text(text),
+            Payload::Binary(bytes) => Incoming::Binary(bytes),
+        };
+        let answer = match parse_frame(incoming, self.session, self.role) {
+            Err(error) => Err(error.to_string()),
+            Ok(ClientFrame::Ping) => Ok(Pong::new(self.role, self.now).to_json()),
+            Ok(ClientFrame::Status) => self
+                .ingest_by_stream()
+                .map(|ingest| Status::new(self.session, self.role, &ingest).to_json()),
+            Ok(ClientFrame::Hello { config }) => self.hello(config.as_ref()),
+            Ok(ClientFrame::CaptureStatus(patch)) => self.capture(&patch),
+            Ok(ClientFrame::Chunk(chunk)) => self.chunk(&chunk).await,
+            Ok(ClientFrame::Close { reason }) => {
+                let answer = Closing::new(self.role, &reason).to_json();
+                self.outbox.push(socket, answer);
+                self.outbox.close(socket, reason);
+                return;
+            }
+        };
+        let answer = answer.unwrap_or_else(|detail| ErrorReply::new(detail).to_json());
+        self.outbox.push(socket, answer);
+    }
+
+    async fn chunk(&mut self, chunk: &ChunkFrame<'_>) -> Result<String, String> {
+        match self.ingest.decide(chunk.seq) {
+            Decision::Refuse(refusal) => Err(refusal.to_string()),
+            Decision::Duplicate(seq) => {
+                self.ingest.duplicate(self.now);
+                self.changes.ingest = Some(self.ingest.to_document());
+                Ok(Ack::duplicate(self.role, seq, &self.ingest).to_json())
+            }
+            Decision::Store(seq) | Decision::FillGap(seq) => self.store(chunk, seq).await,
+        }
+    }
+
+    async fn store(&mut self, chunk: &ChunkFrame<'_>, seq: Seq) -> Result<String, String> {
+        let pcm = chunk.decode().map_err(|error| error.to_string())?;
+        if self.settings.bridge.enabled {
+            self.fresh.insert(seq, pcm.clone());
+        }
+        let object = finalization::Chunk {
+            session: self.session.as_str().into(),
+            role: roles::wit(self.role),
+            seq: seq.get(),
+            meeting_id: chunk.meeting_id.to_string(),
+            timestamp_ms: chunk.timestamp_ms,
+        };
+        let key = finalization::put_chunk(object, pcm).await.map_err(|error| {
+            self.log(&format!("chunk {seq} could not be stored: {error:?}"));
+            format!("chunk {seq} could not be stored: send it again")
+        })?;
+        self.ingest.stored(seq, self.now);
+        self.stored = true;
+        self.changes.ingest = Some(self.ingest.to_document());
+        Ok(Ack::stored(self.role, seq, &key, &self.ingest).to_json())
+    }
+
+    fn hello(&mut self, config: Option<&ConfigPatch>) -> Result<String, String> {
+        if let Some(patch) = config {
+            session_state::apply_config(self.session.as_str(), self.now.0, &stored::to_json(patch))
+                .map_err(|error| self.unavailable(&error))?;
+            self.changes.creates_session = false;
+        }
+        let ingest = self.ingest_by_stream()?;
+        Ok(Ready::new(self.session, self.role, &ingest).to_json())
+    }
+
+    fn capture(
+        &mut self,
+        patch: &interview_session::capture::CapturePatch,
+    ) -> Result<String, String> {
+        let document = match &self.changes.capture {
+            Some(document) => Some(document.clone()),
+            None => session_state::load_capture(self.session.as_str(), roles::wit(self.role))
+                .map_err(|error| self.unavailable(&error))?,
+        };
+        let mut record = match document {
+            Some(document) => {
+                stored::read("capture", &document).map_err(|error| error.to_string())?
+            }
+            None => CaptureRecord::new(self.never),
+        };
+        patch.apply(&mut record, self.now);
+        self.changes.capture = Some(stored::to_json(&record));
+        Ok(CaptureAck::new(self.role, &record).to_json())
+    }
+
+    /// The records of all three streams: this one's as this batch has it.
+    fn ingest_by_stream(&self) -> Result<ByRole<IngestRecord>, String> {
+        ByRole::try_new(|role: StreamRole| {
+            if role == self.role {
+                return Ok(self.ingest.clone());
+            }
+            let records = session_state::load_stream(self.session.as_str(), roles::wit(role))
+                .map_err(|error| self.unavailable(&error))?;
+            IngestRecord::load(records.ingest.as_deref(), self.never).map_err(|e| e.to_string())
+        })
+    }
+
+    fn unavailable(&self, error: &session_state::Error) -> String {
+        self.log(&format!("the session state: {error:?}"));
+        "the session state is unavailable: try again".into()
+    }
+}

@@ -1,0 +1,136 @@
+//! The identity lane of a session: finds out who spoke, one students' utterance at a time, so that
+//! no two look-ups overwrite each other's clusters and no stream ever waits for the inference
+//! service. What is left to do is read from the log, never from a message: after a crash it goes on
+//! where it was.
+
+use interview_session::capture::{CaptureRecord, capture_by_stream};
+use interview_session::id::SessionId;
+use interview_session::lane::{IdentifyAnswer, Lane, LaneMessage};
+use interview_session::role::{ByRole, StreamRole};
+use interview_session::stored;
+use interview_session::time::EpochMs;
+use interview_transcript::event::{students_event_resolved, students_event_unknown};
+use interview_transcript::{Answer, SpeakerEvent, Utterance, request_body, wav};
+use serde_json::Value;
+
+use crate::bindings::interview::gateway::finalization;
+use crate::bindings::interview::gateway::session_state::{self, Unidentified};
+use crate::bindings::realtime::sockets::lanes;
+use crate::bindings::realtime::sockets::types::Event;
+use crate::inference;
+use crate::roles;
+use crate::settings::{InferenceSettings, Settings};
+use crate::transcript::load_people;
+
+const ROLE: StreamRole = StreamRole::Students;
+/// The note of an utterance that nobody was asked about.
+const NOT_CONFIGURED: &str =
+    "no inference service is configured: set INFERENCE_BASE_URL to identify speakers";
+
+/// Handles one batch: however many nudges it holds, one utterance is looked up; then the lane nudges
+/// itself while there are more.
+pub async fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), String> {
+    let mut calls = Vec::new();
+    let mut asked = false;
+    for event in events {
+        let Event::Message(message) = event else { continue };
+        match LaneMessage::parse(&message.body) {
+            Ok(LaneMessage::Identify {}) => {
+                asked = true;
+                calls.extend(message.call);
+            }
+            other => eprintln!("session={session} a message is not for the identity lane: {other:?}"),
+        }
+    }
+    if !asked {
+        return Ok(());
+    }
+    if let Some(next) = next(session)? {
+        identify(session, next).await?;
+    }
+    let more = next(session)?.is_some();
+    for call in &calls {
+        // Whoever called may have given up.
+        let _ = lanes::reply(call, &IdentifyAnswer { more }.to_body());
+    }
+    // A caller that waits asks again itself.
+    if more && calls.is_empty() {
+        let lane = Lane::Identity { session: session.clone() }.to_string();
+        if let Err(error) = lanes::post(&lane, &LaneMessage::Identify {}.to_body()) {
+            eprintln!("session={session} the identity lane takes no message now: {error:?}");
+        }
+    }
+    Ok(())
+}
+
+fn next(session: &SessionId) -> Result<Option<Unidentified>, String> {
+    session_state::next_unidentified(session.as_str()).map_err(|error| format!("{error:?}"))
+}
+
+async fn identify(session: &SessionId, next: Unidentified) -> Result<(), String> {
+    let utterance: Utterance = serde_json::from_str(&next.utterance)
+        .map_err(|error| format!("utterance {} is damaged: {error}", next.index))?;
+    let settings = Settings::load(ROLE)?;
+    let looked_up = match &settings.inference {
+        None => Err(NOT_CONFIGURED.to_owned()),
+        Some(inference) => look_up(session, &utterance, inference).await,
+    };
+    let now = crate::now();
+    let (event, updated_state) = match looked_up {
+        Ok((answer, state)) => {
+            let event = students_event_resolved(&utterance, &answer, &state, &now.rfc3339());
+            (event, answer.updated_state().map(Value::to_string))
+        }
+        Err(why) => {
+            eprintln!("session={session} role={ROLE} utterance {}: {why}", next.index);
+            (students_event_unknown(&utterance, &why, &now.rfc3339()), None)
+        }
+    };
+    commit(session, now, next.index, &event, updated_state.as_deref())
+}
+
+fn commit(
+    session: &SessionId,
+    now: EpochMs,
+    index: u32,
+    event: &SpeakerEvent,
+    updated_state: Option<&str>,
+) -> Result<(), String> {
+    let event = stored::to_json(event);
+    session_state::commit_speaker(session.as_str(), now.0, index, &event, updated_state)
+        .map_err(|error| format!("the speaker event cannot be written: {error:?}"))
+}
+
+/// Asks the inference service about an utterance's own seconds; with the answer comes the state in
+/// which a name may be found.
+async fn look_up(
+    session: &SessionId,
+    utterance: &Utterance,
+    settings: &InferenceSettings,
+) -> Result<(Answer, Value), String> {
+    let mut seconds = Vec::new();
+    for second in wav::seconds_to_send(utterance.start_seq, utterance.end_seq) {
+        let chunk = finalization::get_chunk(session.as_str().into(), roles::wit(ROLE), second).await;
+        seconds.push(chunk.map_err(|error| format!("chunk {second} cannot be read: {error:?}"))?);
+    }
+    let state = session_json(session)?;
+    let body = request_body(session.as_str(), &wav::from_seconds(seconds), &utterance.text, &state);
+    let answer = inference::resolve(settings, body)
+        .await
+        .map_err(|error| format!("inference request failed: {error}"))?;
+    Ok((answer, state))
+}
+
+/// The session state as `GET state` shows it.
+fn session_json(session: &SessionId) -> Result<Value, String> {
+    let people = load_people(session)?;
+    let now = crate::now();
+    let captures = ByRole::try_new(|role| -> Result<Option<CaptureRecord>, String> {
+        let document = session_state::load_capture(session.as_str(), roles::wit(role))
+            .map_err(|error| format!("{error:?}"))?;
+        let read = |text: String| stored::read("capture", &text).map_err(|error| error.to_string());
+        document.map(read).transpose()
+    })?;
+    let captures = capture_by_stream(captures, now);
+    serde_json::to_value(people.with_capture(captures.view())).map_err(|error| error.to_string())
+}

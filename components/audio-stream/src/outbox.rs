@@ -1,0 +1,56 @@
+//! Answers to clients, kept until what they acknowledge is stored.
+
+use crate::bindings::realtime::sockets::sockets;
+use crate::bindings::realtime::sockets::types::Payload;
+
+/// Closing after an answer that the peer would not read.
+const POLICY: u16 = 1008;
+/// An orderly end.
+const NORMAL: u16 = 1000;
+
+/// What one socket gets, in order.
+struct Mail {
+    socket: String,
+    payloads: Vec<Payload>,
+    close: Option<String>,
+}
+
+#[derive(Default)]
+pub struct Outbox(Vec<Mail>);
+
+impl Outbox {
+    pub fn push(&mut self, socket: &str, text: String) {
+        self.mail(socket).payloads.push(Payload::Text(text));
+    }
+
+    /// Closes the socket after its answers.
+    pub fn close(&mut self, socket: &str, reason: String) {
+        self.mail(socket).close = Some(reason);
+    }
+
+    /// Whether the socket is being closed: what its client sent after that is not served.
+    pub fn is_closing(&self, socket: &str) -> bool {
+        self.0.iter().any(|mail| mail.socket == socket && mail.close.is_some())
+    }
+
+    fn mail(&mut self, socket: &str) -> &mut Mail {
+        // A batch has few sockets: a client of a stream, seldom two.
+        let at = self.0.iter().position(|mail| mail.socket == socket).unwrap_or_else(|| {
+            self.0.push(Mail { socket: socket.into(), payloads: Vec::new(), close: None });
+            self.0.len() - 1
+        });
+        &mut self.0[at]
+    }
+
+    /// Hands everything to the host. A client that is gone asks again when it is back.
+    pub fn send(&mut self) {
+        for mail in std::mem::take(&mut self.0) {
+            if let Err(sockets::Error::Full) = sockets::send(&mail.socket, &mail.payloads) {
+                let reason = "answers are not read: read them while sending";
+                let _ = sockets::close(&mail.socket, POLICY, reason);
+            } else if let Some(reason) = mail.close {
+                let _ = sockets::close(&mail.socket, NORMAL, &reason);
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Request bodies, up to a limit.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use interview_session::error::ApiError;
+use spin_sdk::wasip3::http_compat::IncomingRequestBody;
+
+/// Longest body of a request, in bytes. A roster or metadata fit many times over.
+pub const MAX_BODY: usize = 1 << 20;
+
+pub async fn read(body: IncomingRequestBody) -> Result<Bytes, ApiError> {
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ApiError::new(413, format!("request body must have at most {MAX_BODY} bytes")))
+        }
+        Err(_) => Err(ApiError::bad_request("request body could not be read whole: send it again")),
+    }
+}

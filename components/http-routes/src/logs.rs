@@ -1,0 +1,138 @@
+//! `GET utterances` and `GET events`, and whole logs for `finalize`. Entries are stored as the API
+//! shows them and go out as they are.
+
+use interview_session::error::ApiError;
+use interview_session::id::SessionId;
+use interview_session::query::{EVENTS_LIMIT, Query, UTTERANCES_LIMIT, View};
+use interview_session::role::StreamRole;
+use interview_session::stored::to_json;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::bindings::interview::gateway::session_state::{self, Log};
+use crate::roles;
+use crate::state::unavailable;
+
+/// Entries that one call to the store brings when a whole log is read.
+const PAGE: u32 = 500;
+
+/// An entry of a log, as JSON text.
+pub type Entry = Box<RawValue>;
+
+pub fn utterances(id: &SessionId, query: &Query<'_>) -> Result<String, ApiError> {
+    #[derive(Serialize)]
+    struct Utterances<'a> {
+        session_id: &'a str,
+        stream_role: &'static str,
+        view: &'static str,
+        count: u32,
+        limit: u32,
+        items: Vec<Entry>,
+    }
+    let role = query.stream_role()?;
+    let view = query.view()?;
+    let limit = query.limit(UTTERANCES_LIMIT);
+    let log = match view {
+        View::Raw => Log::Utterances,
+        View::Merged => Log::Merged,
+    };
+    let (count, items) = last(id, role, log, limit)?;
+    Ok(to_json(&Utterances {
+        session_id: id.as_str(),
+        stream_role: role.as_str(),
+        view: view.as_str(),
+        count,
+        limit,
+        items,
+    }))
+}
+
+pub fn events(id: &SessionId, query: &Query<'_>) -> Result<String, ApiError> {
+    #[derive(Serialize)]
+    struct Events<'a> {
+        session_id: &'a str,
+        stream_role: &'static str,
+        count: u32,
+        limit: u32,
+        items: Vec<Entry>,
+    }
+    let role = query.stream_role_filter()?;
+    let limit = query.limit(EVENTS_LIMIT);
+    let (count, items) = match role {
+        Some(role) => last(id, role, Log::Events, limit)?,
+        None => {
+            let mut count = 0;
+            let mut items = Vec::new();
+            for role in StreamRole::ALL {
+                let (of_role, mut entries) = last(id, role, Log::Events, limit)?;
+                count += of_role;
+                items.append(&mut entries);
+            }
+            sort_by_time(&mut items);
+            items.drain(..items.len().saturating_sub(limit as usize));
+            (count, items)
+        }
+    };
+    Ok(to_json(&Events {
+        session_id: id.as_str(),
+        stream_role: role.map_or("all", StreamRole::as_str),
+        count,
+        limit,
+        items,
+    }))
+}
+
+/// A whole log.
+pub fn all(id: &SessionId, role: StreamRole, log: Log) -> Result<Vec<Entry>, ApiError> {
+    let mut entries = Vec::new();
+    let mut index = 0;
+    loop {
+        let page = session_state::read_from(id.as_str(), roles::wit(role), log, index, PAGE)
+            .map_err(unavailable)?;
+        if page.items.is_empty() {
+            return Ok(entries);
+        }
+        for item in page.items {
+            entries.push(entry(item)?);
+            index += 1;
+        }
+    }
+}
+
+/// The events of all roles, oldest first.
+pub fn all_events(id: &SessionId) -> Result<Vec<Entry>, ApiError> {
+    let mut entries = Vec::new();
+    for role in StreamRole::ALL {
+        entries.append(&mut all(id, role, Log::Events)?);
+    }
+    sort_by_time(&mut entries);
+    Ok(entries)
+}
+
+fn last(
+    id: &SessionId,
+    role: StreamRole,
+    log: Log,
+    limit: u32,
+) -> Result<(u32, Vec<Entry>), ApiError> {
+    let page = session_state::read_last(id.as_str(), roles::wit(role), log, limit)
+        .map_err(unavailable)?;
+    let items = page.items.into_iter().map(entry).collect::<Result<_, _>>()?;
+    Ok((page.count, items))
+}
+
+fn entry(text: String) -> Result<Entry, ApiError> {
+    RawValue::from_string(text)
+        .map_err(|error| ApiError::new(500, format!("a stored log entry is damaged: {error}")))
+}
+
+/// Each role's events are in order already; times are RFC 3339 in UTC and compare as text.
+fn sort_by_time(events: &mut [Entry]) {
+    #[derive(Deserialize)]
+    struct Time {
+        ts: String,
+    }
+    events.sort_by_cached_key(|event| {
+        serde_json::from_str::<Time>(event.get()).map(|event| event.ts).unwrap_or_default()
+    });
+}

@@ -1,13 +1,17 @@
-//! ASR figures of a stream: what is counted with every utterance, and what operators see.
+//! ASR figures of a stream: what is counted with every utterance ([`AsrFigures`]), and what operators
+//! see ([`AsrView`]).
+
+mod view;
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::js;
 use crate::seq::Seq;
 use crate::stored::{self, Damaged};
-use crate::time::{EpochMs, Rfc3339};
+use crate::time::EpochMs;
+
+pub use view::{AsrSettings, AsrView, BridgeFigures, WsState};
 
 /// How many latencies are kept for the quantiles.
 pub const RECENT_LATENCIES: usize = 200;
@@ -95,177 +99,133 @@ pub fn quantile(sorted: &[u64], q: f64) -> Option<u64> {
     sorted.get(index.min(last)).copied()
 }
 
-/// How the ASR path is set up, the same for all streams.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AsrSettings {
-    /// Enabled, and there is a service to ask.
-    pub enabled: bool,
-    /// `dashscope`, `simulator`, ...
-    pub provider: String,
-    /// The model's name.
-    pub model: String,
-    /// Realtime or windowed.
-    pub realtime: bool,
-    /// Of a backfill window, in seconds.
-    pub window_seconds: u32,
-    /// Between two backfill windows, in seconds.
-    pub hop_seconds: u32,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
 
-impl AsrSettings {
-    /// `realtime` or `windowed`.
-    pub const fn mode(&self) -> &'static str {
-        if self.realtime {
-            "realtime"
-        } else {
-            "windowed"
+    fn emitted(start: u32, end: u32, latency_ms: Option<u64>) -> Emitted {
+        Emitted {
+            start: Seq::new(start).unwrap(),
+            end: Seq::new(end).unwrap(),
+            latency_ms,
+            at: EpochMs(1_795_382_476_332),
         }
     }
-}
 
-/// The state of a stream's connection to the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WsState {
-    /// None, and none is needed.
-    #[default]
-    Disconnected,
-    /// On its way, up to the task's start.
-    Connecting,
-    /// A task runs.
-    Running,
-    /// It failed; the next attempt is due later.
-    Error,
-}
+    fn settings() -> AsrSettings {
+        AsrSettings {
+            enabled: true,
+            provider: "dashscope".into(),
+            model: "m".into(),
+            realtime: true,
+            window_seconds: 10,
+            hop_seconds: 3,
+        }
+    }
 
-/// What the `asr-bridge` says of itself. The default is that of a stream it never saw.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BridgeFigures {
-    /// Of the connection.
-    pub ws_state: WsState,
-    /// The last second that is stored.
-    pub stored: u32,
-    /// The last second that was sent in the current task.
-    pub sent: u32,
-    /// All before this session time is final.
-    pub final_ms: u64,
-    /// Failed attempts in a row.
-    pub consecutive_failures: u32,
-    /// When the next attempt is due.
-    pub retry_at: Option<EpochMs>,
-    /// The last error, until a task ends in good order.
-    pub last_error: Option<String>,
-    /// When its state last changed, if the caller knows.
-    pub updated_at: Option<EpochMs>,
-}
+    fn shown(figures: &AsrFigures, bridge: &BridgeFigures) -> String {
+        stored::to_json(&AsrView::new(
+            &settings(),
+            figures,
+            bridge,
+            EpochMs(1000),
+            EpochMs(0),
+        ))
+    }
 
-/// `asr` of one stream. All fields of the contract, in its order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AsrView<'a> {
-    /// Whether chunks are transcribed.
-    pub enabled: bool,
-    /// The service.
-    pub provider: &'a str,
-    /// The model.
-    pub model: &'a str,
-    /// `realtime` or `windowed`.
-    pub mode: &'static str,
-    /// The connection.
-    pub asr_ws_state: WsState,
-    /// Seconds that are stored and not sent.
-    pub backlog_chunks: u32,
-    /// Whole seconds that are stored and not final.
-    pub ingest_lag_seconds: u32,
-    /// When the last utterance was made.
-    pub last_emit_at: Option<Rfc3339>,
-    /// Median of the recent latencies.
-    pub ingest_to_utterance_p50_ms: Option<u64>,
-    /// Their 95th percentile.
-    pub ingest_to_utterance_p95_ms: Option<u64>,
-    /// The last [`RECENT_LATENCIES`], oldest first.
-    pub recent_ingest_to_utterance_ms: &'a VecDeque<u64>,
-    /// Of a backfill window.
-    pub window_seconds: u32,
-    /// Between two backfill windows.
-    pub hop_seconds: u32,
-    /// The furthest second of an utterance.
-    pub last_window_end_seq: u32,
-    /// Raw utterances.
-    pub utterance_count: u32,
-    /// In the realtime path every utterance is a window.
-    pub total_windows_processed: u32,
-    /// Their seconds.
-    pub total_audio_seconds_processed: u64,
-    /// Latency of the last one.
-    pub last_window_latency_ms: Option<u64>,
-    /// Mean latency.
-    #[serde(serialize_with = "js::serialize_optional_number")]
-    pub avg_window_latency_ms: Option<f64>,
-    /// Latency per second of audio, both in the same unit.
-    #[serde(serialize_with = "js::serialize_optional_number")]
-    pub avg_rtf: Option<f64>,
-    /// Failed attempts in a row.
-    pub consecutive_failures: u32,
-    /// Milliseconds until the next attempt; 0 when none is due.
-    pub next_retry_after_ms: u64,
-    /// The last error.
-    pub last_error: Option<&'a str>,
-    /// When the service last gave an utterance.
-    pub last_success_at: Option<Rfc3339>,
-    /// When any of this last changed.
-    pub updated_at: Rfc3339,
-}
+    #[test]
+    fn a_stream_without_anything() {
+        assert_eq!(
+            shown(&AsrFigures::load(None).unwrap(), &BridgeFigures::default()),
+            r#"{"enabled":true,"provider":"dashscope","model":"m","mode":"realtime","asr_ws_state":"disconnected","backlog_chunks":0,"ingest_lag_seconds":0,"last_emit_at":null,"ingest_to_utterance_p50_ms":null,"ingest_to_utterance_p95_ms":null,"recent_ingest_to_utterance_ms":[],"window_seconds":10,"hop_seconds":3,"last_window_end_seq":0,"utterance_count":0,"total_windows_processed":0,"total_audio_seconds_processed":0,"last_window_latency_ms":null,"avg_window_latency_ms":null,"avg_rtf":null,"consecutive_failures":0,"next_retry_after_ms":0,"last_error":null,"last_success_at":null,"updated_at":"1970-01-01T00:00:00.000Z"}"#
+        );
+    }
 
-impl<'a> AsrView<'a> {
-    /// `never` is the time shown for a stream of which nothing is stored: the session's creation if
-    /// that is known, else now. Where the ASR path is disabled nothing is a backlog.
-    pub fn new(
-        settings: &'a AsrSettings,
-        figures: &'a AsrFigures,
-        bridge: &'a BridgeFigures,
-        now: EpochMs,
-        never: EpochMs,
-    ) -> Self {
-        let mut sorted: Vec<u64> = figures.recent_latencies.iter().copied().collect();
-        sorted.sort_unstable();
-        let mean = |of: u64, by: f64| (figures.timed_utterances > 0).then(|| of as f64 / by);
-        let final_seq = u32::try_from(bridge.final_ms / 1000).unwrap_or(u32::MAX);
-        let behind = |done: u32| match settings.enabled {
-            true => bridge.stored.saturating_sub(done),
-            false => 0,
+    #[test]
+    fn figures_of_the_records() {
+        let mut figures = AsrFigures::default();
+        figures.push(emitted(1, 5, Some(4)));
+        figures.push(emitted(4, 8, Some(1)));
+        figures.push(emitted(7, 11, Some(2)));
+        assert_eq!(
+            AsrFigures::load(Some(&figures.to_document())),
+            Ok(figures.clone())
+        );
+        let text = shown(
+            &figures,
+            &BridgeFigures {
+                stored: 11,
+                sent: 11,
+                final_ms: 11_000,
+                ..BridgeFigures::default()
+            },
+        );
+        for part in [
+            r#""last_emit_at":"2026-11-22T21:21:16.332Z","ingest_to_utterance_p50_ms":2,"ingest_to_utterance_p95_ms":2,"recent_ingest_to_utterance_ms":[4,1,2],"#,
+            r#""last_window_end_seq":11,"utterance_count":3,"total_windows_processed":3,"total_audio_seconds_processed":15,"last_window_latency_ms":2,"avg_window_latency_ms":2.3333333333333335,"avg_rtf":0.00046666666666666666,"#,
+            r#""backlog_chunks":0,"ingest_lag_seconds":0,"#,
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_backlog_and_a_retry() {
+        let bridge = BridgeFigures {
+            ws_state: WsState::Error,
+            stored: 20,
+            sent: 0,
+            final_ms: 7_400,
+            consecutive_failures: 2,
+            retry_at: Some(EpochMs(3500)),
+            last_error: Some("503".into()),
+            updated_at: Some(EpochMs(900)),
         };
-        Self {
-            enabled: settings.enabled,
-            provider: &settings.provider,
-            model: &settings.model,
-            mode: settings.mode(),
-            asr_ws_state: bridge.ws_state,
-            backlog_chunks: behind(bridge.sent.max(final_seq)),
-            ingest_lag_seconds: behind(final_seq),
-            last_emit_at: figures.last_emit_at.map(Rfc3339),
-            ingest_to_utterance_p50_ms: quantile(&sorted, 0.5),
-            ingest_to_utterance_p95_ms: quantile(&sorted, 0.95),
-            recent_ingest_to_utterance_ms: &figures.recent_latencies,
-            window_seconds: settings.window_seconds,
-            hop_seconds: settings.hop_seconds,
-            last_window_end_seq: figures.last_window_end_seq,
-            utterance_count: figures.utterance_count,
-            total_windows_processed: figures.utterance_count,
-            total_audio_seconds_processed: figures.total_audio_seconds,
-            last_window_latency_ms: figures.last_latency_ms,
-            avg_window_latency_ms: mean(
-                figures.timed_latency_ms,
-                f64::from(figures.timed_utterances),
-            ),
-            avg_rtf: mean(
-                figures.timed_latency_ms,
-                figures.timed_seconds as f64 * 1000.0,
-            ),
-            consecutive_failures: bridge.consecutive_failures,
-            next_retry_after_ms: bridge.retry_at.map_or(0, |at| at.since(now)),
-            last_error: bridge.last_error.as_deref(),
-            last_success_at: figures.last_emit_at.map(Rfc3339),
-            updated_at: Rfc3339(figures.updated_at.max(bridge.updated_at).unwrap_or(never)),
+        let text = shown(&AsrFigures::default(), &bridge);
+        assert!(
+            text.contains(r#""asr_ws_state":"error","backlog_chunks":13,"ingest_lag_seconds":13,"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#""next_retry_after_ms":2500,"last_error":"503","#),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(r#""updated_at":"1970-01-01T00:00:00.900Z"}"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_utterance_without_a_known_arrival() {
+        let mut figures = AsrFigures::default();
+        figures.push(emitted(1, 1, None));
+        let text = shown(&figures, &BridgeFigures::default());
+        assert!(text.contains(r#""utterance_count":1"#) && text.contains(r#""avg_rtf":null"#));
+    }
+
+    #[test]
+    fn quantiles() {
+        assert_eq!(quantile(&[], 0.5), None);
+        assert_eq!(quantile(&[7], 0.95), Some(7));
+        let hundred: Vec<u64> = (0..100).collect();
+        assert_eq!(quantile(&hundred, 0.5), Some(49));
+        assert_eq!(quantile(&hundred, 0.95), Some(94));
+        assert_eq!(quantile(&hundred, 1.0), Some(99));
+    }
+
+    proptest! {
+        #[test]
+        fn recent_latencies_are_the_last_ones(latencies in prop::collection::vec(0u64..100_000, 0..450)) {
+            let mut figures = AsrFigures::default();
+            for latency in &latencies {
+                figures.push(emitted(1, 2, Some(*latency)));
+            }
+            let from = latencies.len().saturating_sub(RECENT_LATENCIES);
+            prop_assert_eq!(Vec::from(figures.recent_latencies.clone()), latencies[from..].to_vec());
+            prop_assert_eq!(figures.utterance_count() as usize, latencies.len());
         }
     }
 }

@@ -318,11 +318,16 @@ impl TryFrom<StoredIngest> for IngestRecord {
         let mut missing = 0_u32;
         for (index, &(first, last)) in stored.gaps.iter().enumerate() {
             // The first gap may begin with second 1, the others not right behind the one before.
-            let lowest = if index == 0 { 1 } else { before + 2 };
+            let lowest = if index == 0 {
+                1
+            } else {
+                u32::saturating_add(before, 2)
+            };
             if first < lowest || last < first || last >= stored.last_seq {
                 return Err("the gaps are not in order");
             }
             before = last;
+            // `last` is below `last_seq`, so the sum of disjoint gaps is too.
             missing += last - first + 1;
         }
         if stored.gaps.len() > MAX_GAPS
@@ -343,3 +348,6 @@ impl TryFrom<StoredIngest> for IngestRecord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

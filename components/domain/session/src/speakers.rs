@@ -122,3 +122,119 @@ fn read_cluster(value: &Value) -> Option<Cluster> {
         ..cluster
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn merged(state: &mut SpeakerState, update: &Value) -> bool {
+        let changed = state.merge(update);
+        // What is stored reads back, and the same answer again changes nothing.
+        let document = serde_json::to_string(state).unwrap();
+        assert_eq!(*state, serde_json::from_str(&document).unwrap());
+        assert!(!state.merge(update));
+        changed
+    }
+
+    fn cluster(id: &str, samples: u64, name: Option<&str>) -> Value {
+        json!({"cluster_id": id, "centroid": [0.5, -1, samples], "sample_count": samples, "bound_name": name})
+    }
+
+    #[test]
+    fn answers_add_up() {
+        let mut state = SpeakerState::default();
+        assert!(merged(
+            &mut state,
+            &json!({"clusters": [cluster("c1", 1, None)], "bindings": {}})
+        ));
+        assert!(merged(
+            &mut state,
+            &json!({"clusters": [cluster("c1", 2, Some("Alice")), cluster("c2", 1, None)], "bindings": {"c1": "Alice"}})
+        ));
+        // A late answer that was made from the first state.
+        assert!(merged(
+            &mut state,
+            &json!({"clusters": [cluster("c1", 1, None), cluster("c3", 1, Some("Bob"))], "bindings": {"c3": "Bob"}})
+        ));
+        assert_eq!(
+            serde_json::to_value(&state).unwrap(),
+            json!({"clusters": [cluster("c1", 2, Some("Alice")), cluster("c2", 1, None), cluster("c3", 1, Some("Bob"))],
+                "bindings": {"c1": "Alice", "c3": "Bob"}})
+        );
+        assert_eq!(state.name_of("c1"), Some("Alice"));
+        assert_eq!(state.name_of("c2"), None);
+        // The absence of a name is no name.
+        merged(&mut state, &json!({"clusters": [cluster("c1", 3, None)]}));
+        assert_eq!(state.clusters[0].bound_name.as_deref(), Some("Alice"));
+        assert_eq!(state.clusters[0].sample_count, 3);
+    }
+
+    #[test]
+    fn what_is_no_state_changes_nothing() {
+        let mut state = SpeakerState::default();
+        state.merge(&json!({"clusters": [cluster("c1", 2, Some("A"))], "bindings": {"c1": "A"}}));
+        let before = state.clone();
+        for update in [
+            json!(null),
+            json!([]),
+            json!("x"),
+            json!({}),
+            json!({"clusters": null, "bindings": null}),
+            json!({"clusters": {"c1": {}}, "bindings": ["c1"]}),
+            json!({"clusters": [null, 5, {}, {"cluster_id": "c1"}], "bindings": {"c1": null, "": "x", "c2": 5, "c3": " "}}),
+            json!({"clusters": [{"cluster_id": "", "centroid": [], "sample_count": 9, "bound_name": null}]}),
+            json!({"clusters": [{"cluster_id": "c1", "centroid": ["x"], "sample_count": 9, "bound_name": null}]}),
+            json!({"clusters": [{"cluster_id": "c1", "centroid": [], "sample_count": -1, "bound_name": null}]}),
+            json!({"clusters": [{"cluster_id": "c9", "centroid": vec![0; MAX_CENTROID + 1], "sample_count": 1, "bound_name": null}]}),
+            json!({"roster": [{"name": "x"}], "config": {"interviewer_name": "x"}}),
+        ] {
+            assert!(!state.merge(&update), "{update}");
+            assert_eq!(state, before);
+        }
+    }
+
+    #[test]
+    fn bounded() {
+        let mut state = SpeakerState::default();
+        let clusters: Vec<_> = (0..1000)
+            .map(|n| cluster(&n.to_string(), 1, None))
+            .collect();
+        let bindings: Map<_, _> = (0..1000).map(|n| (n.to_string(), json!("x"))).collect();
+        merged(
+            &mut state,
+            &json!({"clusters": clusters, "bindings": bindings}),
+        );
+        assert_eq!(
+            (state.clusters.len(), state.bindings.len()),
+            (MAX_CLUSTERS, MAX_CLUSTERS)
+        );
+    }
+
+    #[test]
+    fn what_the_service_adds_is_kept() {
+        let mut state = SpeakerState::default();
+        let given = json!({"cluster_id": "c", "centroid": [1], "sample_count": 1, "bound_name": null, "model": "m2"});
+        merged(&mut state, &json!({"clusters": [given]}));
+        assert_eq!(serde_json::to_value(&state.clusters[0]).unwrap(), given);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_answers_loses_no_cluster_and_no_sample(
+            answers in prop::collection::vec((0u8..4, 0u64..9), 0..12),
+        ) {
+            let mut state = SpeakerState::default();
+            let mut most = BTreeMap::new();
+            for (id, samples) in answers {
+                state.merge(&json!({"clusters": [cluster(&id.to_string(), samples, None)]}));
+                let best = most.entry(id.to_string()).or_insert(samples);
+                *best = samples.max(*best);
+            }
+            let stored: BTreeMap<_, _> = state.clusters.iter().map(|c| (c.cluster_id.clone(), c.sample_count)).collect();
+            prop_assert_eq!(stored, most);
+        }
+    }
+}

@@ -82,8 +82,22 @@ enum WriteEnd {
     Stalled,
 }
 
+/// A connection whose peer broke the protocol: it is over, but the peer has yet to read why.
+pub(crate) struct Linger<S>(WebSocketStream<S>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Linger<S> {
+    /// Gives the peer the time to read our close frame. The lane need not wait for it.
+    pub(crate) async fn run(mut self, limits: &Limits) {
+        discard(self.0.get_mut(), limits).await;
+    }
+}
+
 /// Runs a connection until its end. Cancelling it loses at most what the lane was not told yet.
-pub(crate) async fn run<S>(ws: WebSocketStream<S>, socket: &Socket, registry: &Arc<Registry>) -> End
+pub(crate) async fn run<S>(
+    ws: WebSocketStream<S>,
+    socket: &Socket,
+    registry: &Arc<Registry>,
+) -> (End, Option<Linger<S>>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -96,12 +110,13 @@ where
             socket.closing().await;
             tokio::time::sleep(limits.write_stall).await;
         };
+        let lost = |reason: &str| (End::lost(reason), None);
         tokio::select! {
-            () = registry.cut_off.cancelled() => return End::lost("the server stopped"),
-            () = overdue => return End::lost("the peer did not read what it was to get before the close"),
+            () = registry.cut_off.cancelled() => return lost("the server stopped"),
+            () = overdue => return lost("the peer did not read what it was to get before the close"),
             ended = &mut reading => match ended {
                 ReadEnd::Closed(frame) => (End::by_peer(frame), false),
-                ReadEnd::Lost(reason) => return End::lost(&reason),
+                ReadEnd::Lost(reason) => return lost(&reason),
                 ReadEnd::Broken { code, reason, end } => {
                     // Closing already: then that frame is the one it gets.
                     let _ = socket.close(sendable(code, &reason));
@@ -110,7 +125,7 @@ where
                 }
             },
             ended = &mut writing => match ended {
-                WriteEnd::Stalled => return End::lost("the peer takes nothing of what is sent to it"),
+                WriteEnd::Stalled => return lost("the peer takes nothing of what is sent to it"),
                 // What the peer sent before may still be there, with its close frame.
                 WriteEnd::CloseSent | WriteEnd::Lost(_) => {
                     let rest = timeout(limits.close_handshake, &mut reading).await;
@@ -118,9 +133,9 @@ where
                         (Ok(ReadEnd::Closed(frame)), _) => (End::by_peer(frame), false),
                         (Ok(ReadEnd::Broken { end, .. }), _) => (end, true),
                         (Ok(ReadEnd::Lost(reason)), _) | (_, WriteEnd::Lost(reason)) => {
-                            return End::lost(&reason);
+                            return lost(&reason);
                         }
-                        _ => return End::lost("the peer did not answer the close frame"),
+                        _ => return lost("the peer did not answer the close frame"),
                     }
                 }
             },
@@ -128,13 +143,11 @@ where
     };
     // The answer to the peer's close frame, if it is still due.
     let _ = timeout(limits.close_handshake, sink.flush()).await;
-    if let Ok(mut ws) = stream.reunite(sink) {
-        let _ = timeout(limits.close_handshake, ws.get_mut().shutdown()).await;
-        if broken {
-            discard(ws.get_mut(), limits).await;
-        }
-    }
-    end
+    let Ok(mut ws) = stream.reunite(sink) else {
+        return (end, None);
+    };
+    let _ = timeout(limits.close_handshake, ws.get_mut().shutdown()).await;
+    (end, broken.then_some(Linger(ws)))
 }
 
 /// Closes a connection that has no place, without a lane.

@@ -43,9 +43,13 @@ impl Registry {
             context: Arc::clone(&socket.context),
         };
         socket.lane.push(self, accepted, space);
-        let end = connection::run(ws, &socket, self).await;
+        let (end, linger) = connection::run(ws, &socket, self).await;
         tracing::debug!(lane, code = end.code, reason = %end.reason, clean = end.clean, "a client socket ended");
         registration.set_last_event(closed(&socket, end));
+        drop(registration);
+        if let Some(linger) = linger {
+            linger.run(&self.limits).await;
+        }
     }
 }
 

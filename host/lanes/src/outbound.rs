@@ -70,9 +70,13 @@ async fn run(
         context: Arc::clone(&socket.context),
     };
     socket.lane.push(&registry, opened, space);
-    let end = connection::run(ws, &socket, &registry).await;
+    let (end, linger) = connection::run(ws, &socket, &registry).await;
     tracing::debug!(lane = %socket.lane.name, code = end.code, reason = %end.reason, clean = end.clean, "an outbound socket ended");
     registration.set_last_event(closed(&socket, end));
+    drop(registration);
+    if let Some(linger) = linger {
+        linger.run(&registry.limits).await;
+    }
 }
 
 fn given_up(reason: &str) -> ConnectError {

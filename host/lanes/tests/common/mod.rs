@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture};
-use lanes::{Event, HandleError, Lanes, Limits, Mailbox, OutboundPolicy, Payload};
+use lanes::{Event, HandleError, Lanes, Limits, Mailbox, OutboundPolicy, Payload, SocketError};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -146,18 +146,21 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Answers every frame with itself.
+/// Answers every frame with itself. A socket that is gone needs no answer.
 pub fn echo(lanes: &Lanes, _lane: &str, events: &[Event]) -> Result<(), HandleError> {
     for event in events {
         if let Event::Frames {
             socket, payloads, ..
         } = event
         {
-            lanes
-                .send(socket, payloads.clone())
-                .map_err(|error| HandleError {
-                    reason: error.to_string(),
-                })?;
+            match lanes.send(socket, payloads.clone()) {
+                Ok(()) | Err(SocketError::UnknownSocket) => {}
+                Err(error) => {
+                    return Err(HandleError {
+                        reason: error.to_string(),
+                    });
+                }
+            }
         }
     }
     Ok(())

@@ -1,44 +1,189 @@
-//! The store in a directory.
-use crate::{BlobError, Object};
+//! The store in a directory: an object is a file, its key the file's path.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
-use std::path::Path;
-use std::sync::Arc;
+use object_store::path::Path as Location;
+use object_store::{Error, GetResultPayload, ObjectStoreExt};
+use xattr::FileExt;
+
+use crate::error::io_kind;
+use crate::key::{self, Key, SIDECAR_SUFFIX};
+use crate::metadata::Description;
+use crate::{BlobError, MAX_OBJECT_BYTES, Object};
+
+/// The file's attribute with its [`Description`].
+const ATTRIBUTE: &str = "user.object";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     store: Arc<LocalFileSystem>,
+    /// The file system turned out to have no attributes: do not ask again.
+    no_attributes: Arc<AtomicBool>,
 }
 
 impl Directory {
     pub(crate) fn open(root: &Path) -> Result<Self, BlobError> {
-        std::fs::create_dir_all(root).map_err(|error| BlobError::Unavailable(error.to_string()))?;
-        let store = LocalFileSystem::new_with_prefix(root)
-            .map_err(|error| BlobError::Unavailable(error.to_string()))?;
+        std::fs::create_dir_all(root).map_err(|error| {
+            BlobError::Unavailable(format!("the directory {}: {error}", root.display()))
+        })?;
+        let store = LocalFileSystem::new_with_prefix(root)?;
         Ok(Self {
             store: Arc::new(store),
+            no_attributes: Arc::new(AtomicBool::new(false)),
         })
     }
+
     pub(crate) async fn put(
         &self,
-        _key: &str,
-        _content: Bytes,
-        _content_type: &str,
-        _metadata: &[(String, String)],
+        key: &str,
+        content: Bytes,
+        content_type: &str,
+        metadata: &[(String, String)],
     ) -> Result<(), BlobError> {
-        let _ = &self.store;
-        Err(BlobError::Unavailable("not yet".to_owned()))
-    }
-    pub(crate) async fn get(&self, _key: &str) -> Result<Option<Object>, BlobError> {
-        Ok(None)
-    }
-    pub(crate) async fn get_content(&self, _key: &str) -> Result<Option<Bytes>, BlobError> {
-        Ok(None)
-    }
-    pub(crate) async fn delete(&self, _key: &str) -> Result<(), BlobError> {
+        let description = Description::new(key, content_type, metadata)?.to_json()?;
+        let key = key::parse(key)?;
+        if content.len() > MAX_OBJECT_BYTES {
+            let size = content.len();
+            return Err(BlobError::Refused(format!(
+                "{size} bytes exceed {MAX_OBJECT_BYTES}"
+            )));
+        }
+        self.store.put(&key.object, content.into()).await?;
+        self.describe(&key, description).await;
         Ok(())
     }
-    pub(crate) async fn exists(&self, _key: &str) -> Result<bool, BlobError> {
-        Ok(false)
+
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Object>, BlobError> {
+        let key = key::parse(key)?;
+        let Some(file) = self.open_file(&key.object).await? else {
+            return Ok(None);
+        };
+        let read = move || {
+            // What cannot be read of the description must not make the content unreadable.
+            let description = file.get_xattr(ATTRIBUTE).ok().flatten();
+            read_whole(file).map(|content| (content, description))
+        };
+        let (content, description) = blocking(read).await?;
+        let description = description.as_deref().and_then(Description::from_json);
+        let description = match description {
+            Some(description) => description,
+            None => self
+                .sidecar(&key.sidecar)
+                .await
+                .unwrap_or_else(Description::lost),
+        };
+        let (content_type, metadata) = description.into_parts();
+        Ok(Some(Object {
+            content,
+            content_type,
+            metadata,
+        }))
     }
+
+    pub(crate) async fn get_content(&self, key: &str) -> Result<Option<Bytes>, BlobError> {
+        let key = key::parse(key)?;
+        let Some(file) = self.open_file(&key.object).await? else {
+            return Ok(None);
+        };
+        blocking(move || read_whole(file)).await.map(Some)
+    }
+
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), BlobError> {
+        let key = key::parse(key)?;
+        // The sidecar last: without its object nobody reads it, and a failure can be repeated.
+        for location in [&key.object, &key.sidecar] {
+            match self.store.delete(location).await {
+                Ok(()) => {}
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn exists(&self, key: &str) -> Result<bool, BlobError> {
+        match self.store.head(&key::parse(key)?.object).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn open_file(&self, location: &Location) -> Result<Option<File>, BlobError> {
+        match self.store.get(location).await {
+            Ok(found) => match found.payload {
+                GetResultPayload::File(file, _) => Ok(Some(file)),
+                _ => Err(BlobError::Unavailable(
+                    "the directory gave no file".to_owned(),
+                )),
+            },
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stores the description of an object whose content is stored. A failure is logged and no more:
+    /// the content is what must not be lost, and it is there.
+    async fn describe(&self, key: &Key, description: Vec<u8>) {
+        if !self.no_attributes.load(Ordering::Relaxed) {
+            // One system call on an inode that was just written; handing it to another thread would
+            // cost ten times as much.
+            match self.set_attribute(&key.object, &description) {
+                Ok(()) => return,
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.no_attributes.store(true, Ordering::Relaxed);
+                    tracing::info!(
+                        "the blob directory's file system has no user attributes: metadata go to \
+                         files named *{}",
+                        SIDECAR_SUFFIX
+                    );
+                }
+                Err(error) => tracing::debug!(%error, "no attribute, a file then"),
+            }
+        }
+        if let Err(error) = self.store.put(&key.sidecar, description.into()).await {
+            tracing::warn!(key = %key.object, %error, "the object is stored, its metadata are not");
+        }
+    }
+
+    fn set_attribute(&self, location: &Location, description: &[u8]) -> io::Result<()> {
+        let path: PathBuf = self
+            .store
+            .path_to_filesystem(location)
+            .map_err(io::Error::other)?;
+        xattr::set(path, ATTRIBUTE, description)
+    }
+
+    async fn sidecar(&self, sidecar: &Location) -> Option<Description> {
+        let found = self.store.get(sidecar).await.ok()?;
+        Description::from_json(&found.bytes().await.ok()?)
+    }
+}
+
+fn read_whole(mut file: File) -> Result<Bytes, BlobError> {
+    let fail = |error: io::Error| BlobError::Unavailable(error.to_string());
+    let size = file.metadata().map_err(fail)?.len();
+    let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    file.read_to_end(&mut content).map_err(fail)?;
+    Ok(content.into())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+) -> Result<T, BlobError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(BlobError::Unavailable(error.to_string())),
+    }
+}
+
+/// There is no such file, or it would be below another object.
+fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::NotFound { .. }) || io_kind(error) == Some(io::ErrorKind::NotADirectory)
 }

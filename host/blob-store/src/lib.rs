@@ -1,14 +1,41 @@
-//! Blobs with metadata in a directory (later S3), over object_store.
+//! Objects by key: audio chunks, results.
+//!
+//! [`BlobStore`] keeps them in a directory, over the `object_store` crate: the object at
+//! `sessions/s-1/result.json` is the file `sessions/s-1/result.json` below the root. Other stores come
+//! later; what is refused here is what not all of them could keep.
+//!
+//! # What a successful put means
+//! The object is in its place, whole: it was written to a file of another name (`<name>#1`), which was
+//! then renamed, so that no reader ever sees a part of it and a crash of the process leaves the old
+//! object or the new one (and perhaps a `#1` file, which is nobody's). It is in the operating
+//! system's memory, not yet on the disk: a loss of power can take the last half minute with it.
+//!
+//! # Where metadata are
+//! `object_store` keeps no attributes of files. So content type and metadata are a small JSON document
+//! in the file's extended attribute `user.object` (to be seen with
+//! `getfattr --only-values -n user.object <file>`): it costs a system call, no second file, and goes
+//! where the file goes. Where the file system has no such attributes (or no room for this one) the
+//! document is a file beside the object's, `<name>.meta.json`. It is stored after the content: a crash
+//! between the two, or a copy made by a program that leaves attributes behind, loses the metadata
+//! and never the content; such an object is `application/octet-stream` without metadata.
+//!
+//! This crate stores bytes and knows nothing of what they mean.
 
 mod directory;
 mod error;
 mod key;
+mod metadata;
 
 use std::path::Path;
 
 use bytes::Bytes;
 
 pub use error::BlobError;
+pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES};
+pub use metadata::{MAX_CONTENT_TYPE_BYTES, MAX_METADATA_BYTES};
+
+/// The largest content of an object, in bytes: a hundred hours of talk in `result.json`.
+pub const MAX_OBJECT_BYTES: usize = 64 * 1024 * 1024;
 
 /// An object with what was stored beside its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +44,16 @@ pub struct Object {
     pub content: Bytes,
     /// Its media type; `application/octet-stream` where the store lost it.
     pub content_type: String,
-    /// Names and values; empty where the store lost them.
+    /// Names and values, in the names' order; empty where the store lost them.
     pub metadata: Vec<(String, String)>,
 }
 
-/// A store of objects by key.
+/// A store of objects by key. Clones are the same store.
+///
+/// A key is text of at most [`MAX_KEY_BYTES`]: parts of at most [`MAX_SEGMENT_BYTES`] joined by single
+/// slashes, none of them `.` or `..`, without control characters, backslashes and `#`, not ending in
+/// `.meta.json`; no key continues another one after a slash. Any other is [`BlobError::Refused`]. The
+/// methods must be called within a tokio runtime.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     directory: directory::Directory,
@@ -31,7 +63,7 @@ impl BlobStore {
     /// A store in a directory, which is created if need be.
     ///
     /// # Errors
-    /// The directory cannot be created or is none.
+    /// [`BlobError::Unavailable`]: the directory cannot be created, or is none.
     pub fn directory(root: &Path) -> Result<Self, BlobError> {
         Ok(Self {
             directory: directory::Directory::open(root)?,
@@ -43,10 +75,12 @@ impl BlobStore {
         "directory"
     }
 
-    /// Stores an object whole or not at all, in place of what `key` had.
+    /// Stores an object whole or not at all, in place of what `key` had. Metadata over
+    /// [`MAX_METADATA_BYTES`], or with names that are no header names, are left out.
     ///
     /// # Errors
-    /// [`BlobError`].
+    /// [`BlobError::Unavailable`]; [`BlobError::Refused`] for a key that is none, a `content_type` that
+    /// is none or over [`MAX_CONTENT_TYPE_BYTES`], and a content over [`MAX_OBJECT_BYTES`].
     pub async fn put(
         &self,
         key: &str,
@@ -59,18 +93,18 @@ impl BlobStore {
             .await
     }
 
-    /// The object at `key`.
+    /// The object at `key`; none if there is none.
     ///
     /// # Errors
-    /// [`BlobError`].
+    /// [`BlobError::Unavailable`]; [`BlobError::Refused`] for a key that is none.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, BlobError> {
         self.directory.get(key).await
     }
 
-    /// Only the content of the object at `key`.
+    /// Only the content of the object at `key`; none if there is none.
     ///
     /// # Errors
-    /// [`BlobError`].
+    /// As for [`BlobStore::get`].
     pub async fn get_content(&self, key: &str) -> Result<Option<Bytes>, BlobError> {
         self.directory.get_content(key).await
     }
@@ -78,7 +112,7 @@ impl BlobStore {
     /// Removes the object at `key`; it need not be there.
     ///
     /// # Errors
-    /// [`BlobError`].
+    /// As for [`BlobStore::get`].
     pub async fn delete(&self, key: &str) -> Result<(), BlobError> {
         self.directory.delete(key).await
     }
@@ -86,7 +120,7 @@ impl BlobStore {
     /// Whether there is an object at `key`.
     ///
     /// # Errors
-    /// [`BlobError`].
+    /// As for [`BlobStore::get`].
     pub async fn exists(&self, key: &str) -> Result<bool, BlobError> {
         self.directory.exists(key).await
     }

@@ -1,0 +1,147 @@
+//! What is stored beside an object's content.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use crate::BlobError;
+
+/// The most bytes of an object's metadata, names and values together (S3's limit).
+pub const MAX_METADATA_BYTES: usize = 2048;
+
+/// The longest media type, in bytes.
+pub const MAX_CONTENT_TYPE_BYTES: usize = 255;
+
+/// The media type of an object whose own was lost.
+pub(crate) const UNKNOWN_CONTENT_TYPE: &str = "application/octet-stream";
+
+/// Media type and metadata, in the form in which they are kept: a small JSON document.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub(crate) struct Description {
+    content_type: String,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+impl Description {
+    /// What every store can keep of these: metadata that are too large or wrongly named are left
+    /// out as a whole, with a warning, because the content is worth more than they are.
+    ///
+    /// # Errors
+    /// The content type is none.
+    pub(crate) fn new(
+        key: &str,
+        content_type: &str,
+        metadata: &[(String, String)],
+    ) -> Result<Self, BlobError> {
+        if content_type.len() > MAX_CONTENT_TYPE_BYTES
+            || HeaderValue::from_str(content_type).is_err()
+        {
+            return Err(BlobError::Refused(format!(
+                "{content_type:?} is no content type"
+            )));
+        }
+        let size: usize = metadata
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        let named = metadata
+            .iter()
+            .all(|(name, _)| HeaderName::from_bytes(name.as_bytes()).is_ok());
+        let kept = size <= MAX_METADATA_BYTES && named;
+        if !kept {
+            tracing::warn!(
+                key,
+                size,
+                limit = MAX_METADATA_BYTES,
+                "the object is stored without its metadata: they are too large, or a name has \
+                 other characters than letters, digits, - and _"
+            );
+        }
+        Ok(Self {
+            content_type: content_type.to_owned(),
+            metadata: metadata.iter().filter(|_| kept).cloned().collect(),
+        })
+    }
+
+    pub(crate) fn lost() -> Self {
+        Self {
+            content_type: UNKNOWN_CONTENT_TYPE.to_owned(),
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, BlobError> {
+        serde_json::to_vec(self).map_err(|error| BlobError::Refused(error.to_string()))
+    }
+
+    /// None if it is no such document: then it is as good as lost.
+    pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
+
+    pub(crate) fn into_parts(self) -> (String, Vec<(String, String)>) {
+        (self.content_type, self.metadata.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    fn describe(content_type: &str, metadata: &[(String, String)]) -> Option<Description> {
+        Description::new("key", content_type, metadata).ok()
+    }
+
+    #[test]
+    fn what_not_every_store_can_keep_is_left_out() {
+        for kept in [
+            vec![pair("session_id", "ü/\n")],
+            vec![pair("n", &"v".repeat(2047))],
+        ] {
+            assert_eq!(describe("a/b", &kept).unwrap().into_parts().1, kept);
+        }
+        for lost in [
+            vec![pair("n", &"v".repeat(MAX_METADATA_BYTES)), pair("m", "v")],
+            vec![pair("", "v")],
+            vec![pair("n n", "v"), pair("m", "v")],
+        ] {
+            assert_eq!(describe("a/b", &lost).unwrap().into_parts().1, []);
+        }
+    }
+
+    #[test]
+    fn the_content_type_is_one() {
+        for right in ["audio/L16; rate=16000", &"a".repeat(MAX_CONTENT_TYPE_BYTES)] {
+            assert_eq!(describe(right, &[]).unwrap().into_parts().0, right);
+        }
+        for wrong in ["a\nb", "a\0", &"a".repeat(MAX_CONTENT_TYPE_BYTES + 1)] {
+            assert_eq!(describe(wrong, &[]), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            metadata in prop::collection::btree_map("[a-z_-]{1,8}", "\\PC{0,20}", 0..4),
+        ) {
+            let pairs: Vec<_> = metadata.into_iter().collect();
+            let description = describe("a/b", &pairs).unwrap();
+            let read = Description::from_json(&description.to_json().unwrap()).unwrap();
+            prop_assert_eq!(read.into_parts(), ("a/b".to_owned(), pairs));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = Description::from_json(&bytes);
+        }
+    }
+}

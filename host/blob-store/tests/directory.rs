@@ -1,0 +1,276 @@
+//! The store in a directory: what it promises, and what is left after a crash.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::path::Path;
+
+use blob_store::{BlobError, BlobStore, MAX_OBJECT_BYTES, Object};
+use bytes::Bytes;
+
+const TYPE: &str = "application/octet-stream";
+
+fn store() -> (tempfile::TempDir, BlobStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::directory(&directory.path().join("below/blobs")).unwrap();
+    (directory, store)
+}
+
+fn root(directory: &tempfile::TempDir) -> std::path::PathBuf {
+    directory.path().join("below/blobs")
+}
+
+fn metadata() -> Vec<(String, String)> {
+    vec![
+        ("seq".to_owned(), "17".to_owned()),
+        ("session_id".to_owned(), "übung/1".to_owned()),
+    ]
+}
+
+async fn put(store: &BlobStore, key: &str, content: &'static [u8]) -> Result<(), BlobError> {
+    store
+        .put(key, Bytes::from_static(content), "audio/L16", &metadata())
+        .await
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Whether the file system that holds the tests' files has user attributes.
+fn has_attributes(path: &Path) -> bool {
+    xattr::set(path, "user.test", b"1").is_ok()
+}
+
+#[tokio::test]
+async fn objects_are_stored_read_replaced_and_removed() {
+    let (directory, store) = store();
+    let key = "sessions/s-1/chunks/teacher/00000001.pcm";
+    assert_eq!(store.get(key).await.unwrap(), None);
+    assert_eq!(store.get_content(key).await.unwrap(), None);
+    assert!(!store.exists(key).await.unwrap());
+    put(&store, key, b"old").await.unwrap();
+    put(&store, key, b"content").await.unwrap();
+    let object = Object {
+        content: Bytes::from_static(b"content"),
+        content_type: "audio/L16".to_owned(),
+        metadata: metadata(),
+    };
+    assert_eq!(store.get(key).await.unwrap(), Some(object));
+    assert_eq!(store.get_content(key).await.unwrap().unwrap(), "content");
+    assert!(store.exists(key).await.unwrap());
+    assert_eq!(
+        fs::read(root(&directory).join(key)).unwrap(),
+        b"content",
+        "people find it"
+    );
+    store.delete(key).await.unwrap();
+    store.delete(key).await.unwrap();
+    assert!(!store.exists(key).await.unwrap());
+    assert_eq!(store.kind(), "directory");
+}
+
+#[tokio::test]
+async fn objects_survive_the_store() {
+    let (directory, store) = store();
+    put(&store, "a/b", b"content").await.unwrap();
+    drop(store);
+    let store = BlobStore::directory(&root(&directory)).unwrap();
+    assert_eq!(
+        store.get("a/b").await.unwrap().unwrap().metadata,
+        metadata()
+    );
+}
+
+#[tokio::test]
+async fn empty_and_large_objects_are_kept_and_too_large_ones_refused() {
+    let (_directory, store) = store();
+    put(&store, "empty", b"").await.unwrap();
+    assert_eq!(store.get_content("empty").await.unwrap().unwrap(), "");
+    let large = Bytes::from(vec![7; 3 << 20]);
+    store.put("large", large.clone(), TYPE, &[]).await.unwrap();
+    assert_eq!(store.get_content("large").await.unwrap().unwrap(), large);
+    let too_large = Bytes::from(vec![0; MAX_OBJECT_BYTES + 1]);
+    let error = store
+        .put("too-large", too_large, TYPE, &[])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BlobError::Refused(_)), "{error}");
+    assert!(!store.exists("too-large").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_directory_has_the_objects_and_nothing_else() {
+    let (directory, store) = store();
+    put(&store, "a/1", b"content").await.unwrap();
+    put(&store, "a/2", b"content").await.unwrap();
+    let folder = root(&directory).join("a");
+    if has_attributes(&folder.join("1")) {
+        assert_eq!(names(&folder), ["1", "2"]);
+        let attribute = xattr::get(folder.join("1"), "user.object")
+            .unwrap()
+            .unwrap();
+        let shown: serde_json::Value = serde_json::from_slice(&attribute).unwrap();
+        assert_eq!(shown["content_type"], "audio/L16");
+        assert_eq!(shown["metadata"]["seq"], "17");
+    }
+}
+
+#[tokio::test]
+async fn lost_metadata_leave_a_readable_object() {
+    let (directory, store) = store();
+    put(&store, "a", b"content").await.unwrap();
+    // As after a crash before the attribute was set, and after a copy without attributes.
+    let path = root(&directory).join("a");
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, b"content").unwrap();
+    let lost = Object {
+        content: Bytes::from_static(b"content"),
+        content_type: TYPE.to_owned(),
+        metadata: Vec::new(),
+    };
+    assert_eq!(store.get("a").await.unwrap(), Some(lost.clone()));
+    if has_attributes(&path) {
+        xattr::set(&path, "user.object", b"{ no json").unwrap();
+        assert_eq!(store.get("a").await.unwrap(), Some(lost));
+    }
+}
+
+#[tokio::test]
+async fn metadata_in_a_file_are_read_and_removed_with_the_object() {
+    let (directory, store) = store();
+    // As a file system without attributes has it.
+    let root = root(&directory);
+    fs::write(root.join("a"), b"content").unwrap();
+    fs::write(
+        root.join("a.meta.json"),
+        r#"{"content_type":"audio/L16","metadata":{"seq":"17"}}"#,
+    )
+    .unwrap();
+    let object = store.get("a").await.unwrap().unwrap();
+    assert_eq!(object.content_type, "audio/L16");
+    assert_eq!(object.metadata, [("seq".to_owned(), "17".to_owned())]);
+    fs::write(root.join("a.meta.json"), "[]").unwrap();
+    assert_eq!(store.get("a").await.unwrap().unwrap().content_type, TYPE);
+    store.delete("a").await.unwrap();
+    assert_eq!(names(&root), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_behind_is_in_nobodys_way() {
+    let (directory, store) = store();
+    fs::write(root(&directory).join("a#1"), b"half").unwrap();
+    assert!(!store.exists("a").await.unwrap());
+    put(&store, "a", b"content").await.unwrap();
+    assert_eq!(store.get_content("a").await.unwrap().unwrap(), "content");
+}
+
+#[tokio::test]
+async fn keys_that_are_none_are_refused_by_every_call() {
+    let (directory, store) = store();
+    for key in [
+        "",
+        "/etc/passwd",
+        "../a",
+        "a//b",
+        "a\\b",
+        "a\0b",
+        "a#1",
+        "a.meta.json",
+    ] {
+        let refused = |result: Result<(), BlobError>| matches!(result, Err(BlobError::Refused(_)));
+        assert!(refused(put(&store, key, b"content").await), "{key:?}");
+        assert!(refused(store.get(key).await.map(drop)), "{key:?}");
+        assert!(refused(store.get_content(key).await.map(drop)), "{key:?}");
+        assert!(refused(store.delete(key).await), "{key:?}");
+        assert!(refused(store.exists(key).await.map(drop)), "{key:?}");
+    }
+    assert!(matches!(
+        store.put("a", Bytes::new(), "no\ntype", &[]).await,
+        Err(BlobError::Refused(_))
+    ));
+    assert_eq!(names(&root(&directory)), [""; 0]);
+}
+
+#[tokio::test]
+async fn unusual_keys_stay_apart() {
+    let (_directory, store) = store();
+    let keys = [
+        "a%2fb", "a/b", "a b", "a%20b", "%2e%2e", "ü", "%C3%BC", "a?b", "a:b", "~", "a.", "A",
+    ];
+    for key in keys {
+        store
+            .put(key, Bytes::copy_from_slice(key.as_bytes()), TYPE, &[])
+            .await
+            .unwrap();
+    }
+    for key in keys {
+        assert_eq!(store.get_content(key).await.unwrap().unwrap(), key);
+    }
+}
+
+#[tokio::test]
+async fn a_key_below_another_object_is_refused_and_holds_nothing() {
+    let (_directory, store) = store();
+    put(&store, "a/b", b"content").await.unwrap();
+    for key in ["a", "a/b/c"] {
+        let error = put(&store, key, b"content").await.unwrap_err();
+        assert!(matches!(error, BlobError::Refused(_)), "{key}: {error}");
+        assert_eq!(store.get(key).await.unwrap(), None);
+        assert_eq!(store.get_content(key).await.unwrap(), None);
+        assert!(!store.exists(key).await.unwrap());
+    }
+    store.delete("a/b/c").await.unwrap();
+    assert!(store.exists("a/b").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_root_that_is_no_directory_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, b"").unwrap();
+    for root in [file.clone(), file.join("below")] {
+        let error = BlobStore::directory(&root).unwrap_err().to_string();
+        assert!(error.contains("file"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_root_that_disappeared_comes_back() {
+    let (directory, store) = store();
+    fs::remove_dir_all(root(&directory)).unwrap();
+    assert_eq!(store.get("a").await.unwrap(), None);
+    put(&store, "a", b"content").await.unwrap();
+    assert!(store.exists("a").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_see_whole_objects_while_they_are_replaced() {
+    let (_directory, store) = store();
+    let size = 64 * 1024;
+    let whole = move |byte: u8| Bytes::from(vec![byte; size]);
+    store.put("a", whole(0), TYPE, &[]).await.unwrap();
+    let writers: Vec<_> = (1..4u8)
+        .map(|byte| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    store.put("a", whole(byte), TYPE, &[]).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for _ in 0..60 {
+        let content = store.get_content("a").await.unwrap().unwrap();
+        assert_eq!(content.len(), size);
+        assert!(content.iter().all(|byte| *byte == content[0]));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}

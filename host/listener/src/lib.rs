@@ -3,7 +3,10 @@
 //! It reads requests, checks WebSocket handshakes and hands over what is left to a [`Service`]. It
 //! must know nothing of routes, of lanes, or of what is talked about.
 
+mod answer;
+mod connection;
 mod drain;
+mod handshake;
 mod limits;
 mod listener;
 mod service;

@@ -15,6 +15,9 @@ pub const DRAIN: Duration = Duration::from_secs(20);
 /// After an accept error that will not go away at once, such as too many open files.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A WebSocket message, unless the program says otherwise.
+pub const MESSAGE_BYTES: usize = 1024 * 1024;
+
 /// What a [`Listener`](crate::Listener) holds at most.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -28,7 +31,8 @@ pub struct Limits {
     pub drain: Duration,
     /// After an accept error.
     pub accept_pause: Duration,
-    /// How the WebSocket streams are built: their frame and buffer limits.
+    /// How the WebSocket streams are built: their frame and buffer limits. Whoever serves the
+    /// streams knows what it needs (`lanes::Limits::websocket_config`).
     pub websocket: WebSocketConfig,
 }
 
@@ -40,7 +44,9 @@ impl Default for Limits {
             header_read: HEADER_READ,
             drain: DRAIN,
             accept_pause: ACCEPT_PAUSE,
-            websocket: WebSocketConfig::default(),
+            websocket: WebSocketConfig::default()
+                .max_message_size(Some(MESSAGE_BYTES))
+                .max_frame_size(Some(MESSAGE_BYTES)),
         }
     }
 }

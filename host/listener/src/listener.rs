@@ -1,11 +1,26 @@
 //! Accepting connections, within a limit, until the shutdown.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::{TcpListener, ToSocketAddrs};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{DrainReport, Limits, Service};
+use crate::{
+    DrainReport, Limits, Service,
+    connection::{self, Shared},
+};
+
+/// Connections over the limit that are being told so. More are dropped without a word.
+const REFUSALS: usize = 64;
+/// For telling one of them.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// How much of its request is read for that.
+const REFUSAL_BYTES: usize = 64 * 1024;
 
 /// A bound port.
 #[derive(Debug)]
@@ -32,14 +47,109 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Serves until `shutdown` is cancelled, then lets open connections end.
+    /// Serves until `shutdown` is cancelled, then closes the port and lets open connections end:
+    /// requests under way are answered, WebSockets end when the service ends them. After
+    /// [`Limits::drain`] those that are left are cut off.
     pub async fn run(
         self,
-        _service: Arc<dyn Service>,
-        _limits: Limits,
+        service: Arc<dyn Service>,
+        limits: Limits,
         shutdown: CancellationToken,
     ) -> DrainReport {
-        shutdown.cancelled().await;
-        DrainReport::default()
+        let drain = limits.drain;
+        let shared = Arc::new(Shared {
+            service,
+            limits,
+            tasks: TaskTracker::new(),
+            shutdown,
+            cut_off: CancellationToken::new(),
+        });
+        self.accept(&shared).await;
+
+        let start = Instant::now();
+        shared.tasks.close();
+        let open = shared.tasks.len() as u64;
+        let in_time = timeout(drain, shared.tasks.wait()).await.is_ok();
+        let cut_off = if in_time {
+            0
+        } else {
+            shared.tasks.len() as u64
+        };
+        shared.cut_off.cancel();
+        shared.tasks.wait().await;
+        DrainReport {
+            open,
+            cut_off,
+            took: start.elapsed(),
+        }
+    }
+
+    /// Accepts connections until the shutdown, then closes the port.
+    async fn accept(self, shared: &Arc<Shared>) {
+        let places = Arc::new(Semaphore::new(shared.limits.connections));
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
+        loop {
+            let accepted = tokio::select! {
+                () = shared.shutdown.cancelled() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            let tcp = match accepted {
+                Ok((tcp, _)) => tcp,
+                Err(error) if is_of_one_connection(&error) => continue,
+                Err(error) => {
+                    // Too many open files, most likely: it does not go away by asking again at once.
+                    tracing::warn!(%error, "no connection can be accepted for now");
+                    tokio::time::sleep(shared.limits.accept_pause).await;
+                    continue;
+                }
+            };
+            // Without it small answers wait for the peer's delayed acknowledgement, 40 ms.
+            if let Err(error) = tcp.set_nodelay(true) {
+                tracing::debug!(%error, "a connection was gone at once");
+                continue;
+            }
+            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                let serving = connection::serve(Arc::clone(shared), tcp, place);
+                shared.tasks.spawn(serving);
+            } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                shared.tasks.spawn(async move {
+                    let _ = timeout(REFUSAL_TIME, refuse(tcp)).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+}
+
+/// Tells a connection that there is no place for it, and lets it read that.
+async fn refuse(mut tcp: TcpStream) -> io::Result<()> {
+    tcp.write_all(&connection::no_place()).await?;
+    tcp.shutdown().await?;
+    let mut rest = (&mut tcp).take(REFUSAL_BYTES as u64);
+    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// Whether an accept error says only that this one connection is gone.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_open_files_is_paused_for() {
+        let of_one = |code| is_of_one_connection(&io::Error::from_raw_os_error(code));
+        // EMFILE and ENFILE; ECONNABORTED.
+        assert!(!of_one(24) && !of_one(23));
+        assert!(of_one(103));
     }
 }

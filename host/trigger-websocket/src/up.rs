@@ -82,7 +82,8 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     let engine = engine::start(&stores.cache())
         .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot start WebAssembly with {}", stores.cache().display()))?;
-    let lanes = Lanes::new(lanes::Limits::default(), Arc::new(CheckedBefore));
+    let lanes = Lanes::new(lanes::Limits::default(), Arc::new(CheckedBefore))
+        .context("cannot set up TLS for outbound sockets")?;
     let prepared = prepare_all(&engine, &app).await?;
     let assembly = Assembly {
         engine,

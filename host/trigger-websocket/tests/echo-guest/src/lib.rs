@@ -1,0 +1,156 @@
+//! What the host's tests run: a component that does what it is told, faults included. A text frame
+//! is a command; the answer is a text frame. `GET /<command>` does the same over HTTP.
+
+use std::cell::Cell;
+
+use bindings::exports::realtime::sockets::{mailbox, upgrades};
+use bindings::realtime::sockets::types::{Event, Payload};
+use bindings::realtime::sockets::{lanes, sockets, timers};
+use bindings::wasi::config::store as config;
+use bindings::wasi::keyvalue::{atomics, store};
+use spin_sdk::http::{IntoResponse, Request, StatusCode};
+use spin_sdk::http_service;
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../../../wit",
+        inline: "
+            package echo:guest;
+
+            world guest {
+                include realtime:sockets/app@0.1.0;
+                include wasi:keyvalue/imports@0.2.0-draft2;
+                import wasi:config/store@0.2.0-draft-2024-09-27;
+            }
+        ",
+        world: "echo:guest/guest",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+    use super::Echo;
+    export!(Echo);
+}
+
+struct Echo;
+
+thread_local! {
+    /// Calls that this instance has had: shows whether it is used again.
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+impl upgrades::Guest for Echo {
+    fn admit(request: upgrades::Request) -> Result<upgrades::Admission, upgrades::Refusal> {
+        if request.query == "trap" {
+            panic!("told to");
+        }
+        match request.path.strip_prefix("/ws/") {
+            Some(lane) if !lane.is_empty() => Ok(upgrades::Admission {
+                lane: lane.to_owned(),
+                context: request.query,
+            }),
+            _ => Err(upgrades::Refusal {
+                status: 418,
+                headers: vec![("content-type".into(), "text/plain".into())],
+                body: b"no lane".to_vec(),
+            }),
+        }
+    }
+}
+
+impl mailbox::Guest for Echo {
+    async fn handle(lane: String, events: Vec<Event>) -> Result<(), String> {
+        CALLS.set(CALLS.get() + 1);
+        for event in events {
+            match event {
+                Event::Frames(frames) => {
+                    for payload in frames.payloads {
+                        let answer = match payload {
+                            Payload::Text(text) => Payload::Text(obey(&lane, &text).await?),
+                            binary => binary,
+                        };
+                        let _ = sockets::send(&frames.socket, &[answer]);
+                    }
+                }
+                Event::Message(message) => {
+                    if let Some(call) = message.call {
+                        let _ = lanes::reply(&call, &message.body);
+                    }
+                }
+                Event::Timer(fired) => println!("timer {}", fired.name),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn obey(lane: &str, command: &str) -> Result<String, String> {
+    let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
+    Ok(match word {
+        "trap" => panic!("told to"),
+        "spin" => loop {
+            std::hint::spin_loop();
+        },
+        "eat" => {
+            let mut eaten = Vec::new();
+            loop {
+                eaten.push(vec![1_u8; 1 << 20]);
+            }
+        }
+        "fail" => return Err("told to".into()),
+        "print" => {
+            println!("{rest}");
+            "printed".into()
+        }
+        "calls" => CALLS.get().to_string(),
+        "config" => format!("{:?}", config::get(rest)),
+        "environment" => format!("{:?}", std::env::vars().collect::<Vec<_>>()),
+        "files" => format!("{:?}", std::fs::read_dir("/").map(|_| ()).map_err(|e| e.kind())),
+        "connect" => format!("{:?}", std::net::TcpStream::connect(rest).map(|_| ()).is_ok()),
+        "store" => format!("{:?}", store::open(rest).map(|_| ())),
+        "increment" => {
+            let bucket = store::open("default").map_err(|error| format!("{error:?}"))?;
+            format!("{:?}", atomics::increment(&bucket, rest, 1))
+        }
+        "timer" => format!("{:?}", timers::set(lane, rest, 1)),
+        "open" => format!(
+            "{:?}",
+            sockets::open(&sockets::Target {
+                url: rest.to_owned(),
+                headers: Vec::new(),
+                lane: lane.to_owned(),
+                context: String::new(),
+                connect_timeout_ms: 1000,
+            })
+            .map(|_| ())
+        ),
+        "get" => {
+            let request = Request::get(rest).body(String::new()).map_err(|e| e.to_string())?;
+            match spin_sdk::http::send(request).await {
+                Ok(response) => response.status().as_u16().to_string(),
+                Err(error) => format!("{error:?}"),
+            }
+        }
+        // Another lane: this one is busy with this very call.
+        "ask" => match lanes::call("asked".into(), rest.as_bytes().to_vec(), 5_000).await {
+            Ok(body) => String::from_utf8_lossy(&body).into_owned(),
+            Err(error) => format!("{error:?}"),
+        },
+        _ => command.to_owned(),
+    })
+}
+
+#[http_service]
+async fn http(request: Request) -> Result<impl IntoResponse, String> {
+    use spin_sdk::http::body::IncomingBodyExt;
+    CALLS.set(CALLS.get() + 1);
+    let path = request.uri().path().trim_start_matches('/').replace('/', " ");
+    if path == "length" {
+        let length = request.into_body().bytes().await.map_err(|e| e.to_string())?.len();
+        return Ok((StatusCode::OK, length.to_string()));
+    }
+    if path == "uri" {
+        return Ok((StatusCode::OK, request.uri().to_string()));
+    }
+    Ok((StatusCode::OK, obey("http", &path).await?))
+}

@@ -1,14 +1,14 @@
 //! The frames of a client and their answers. Nothing is sent from here: answers wait in the outbox
 //! until what they say is stored.
 
-use interview_session::capture::CaptureRecord;
+use interview_session::capture::{CapturePatch, CaptureRecord, capture_by_stream};
 use interview_session::config::ConfigPatch;
 use interview_session::frame::{ChunkFrame, ClientFrame, Incoming, parse_frame};
 use interview_session::ingest::{Decision, IngestRecord};
 use interview_session::reply::{Ack, CaptureAck, Closing, ErrorReply, Pong, Ready, Status};
 use interview_session::role::{ByRole, StreamRole};
 use interview_session::seq::Seq;
-use interview_session::stored;
+use interview_session::stored::{self, to_json};
 
 use crate::bindings::interview::gateway::finalization;
 use crate::bindings::interview::gateway::session_state;
@@ -79,7 +79,7 @@ impl Stream<'_> {
 
     fn hello(&mut self, config: Option<&ConfigPatch>) -> Result<String, String> {
         if let Some(patch) = config {
-            session_state::apply_config(self.session.as_str(), self.now.0, &stored::to_json(patch))
+            session_state::apply_config(self.session.as_str(), self.now.0, &to_json(patch))
                 .map_err(|error| self.unavailable(&error))?;
             self.changes.creates_session = false;
         }
@@ -87,24 +87,23 @@ impl Stream<'_> {
         Ok(Ready::new(self.session, self.role, &ingest).to_json())
     }
 
-    fn capture(
-        &mut self,
-        patch: &interview_session::capture::CapturePatch,
-    ) -> Result<String, String> {
+    fn capture(&mut self, patch: &CapturePatch) -> Result<String, String> {
+        let stored = ByRole::try_new(|role| self.stored_capture(role))?;
+        // What `mixed` says of itself is set in what the other two make of it.
+        let mut record = capture_by_stream(stored, self.never).get(self.role).clone();
+        patch.apply(&mut record, self.now);
+        self.changes.capture = Some(to_json(&record));
+        Ok(CaptureAck::new(self.role, &record).to_json())
+    }
+
+    fn stored_capture(&self, role: StreamRole) -> Result<Option<CaptureRecord>, String> {
         let document = match &self.changes.capture {
-            Some(document) => Some(document.clone()),
-            None => session_state::load_capture(self.session.as_str(), roles::wit(self.role))
+            Some(document) if role == self.role => Some(document.clone()),
+            _ => session_state::load_capture(self.session.as_str(), roles::wit(role))
                 .map_err(|error| self.unavailable(&error))?,
         };
-        let mut record = match document {
-            Some(document) => {
-                stored::read("capture", &document).map_err(|error| error.to_string())?
-            }
-            None => CaptureRecord::new(self.never),
-        };
-        patch.apply(&mut record, self.now);
-        self.changes.capture = Some(stored::to_json(&record));
-        Ok(CaptureAck::new(self.role, &record).to_json())
+        let read = |text: String| stored::read("capture", &text).map_err(|e| e.to_string());
+        document.map(read).transpose()
     }
 
     /// The records of all three streams: this one's as this batch has it.

@@ -5,7 +5,6 @@
 //! Session ids, stream roles and times come in as they are written in JSON (`&str`), because this
 //! crate only passes them on; times are RFC 3339 UTC with milliseconds, written by the caller.
 
-pub mod dedupe;
 pub mod event;
 pub mod inference;
 pub mod merge;
@@ -15,7 +14,6 @@ pub mod utterance;
 pub mod wav;
 pub mod words;
 
-pub use dedupe::is_repeat;
 pub use event::{
     Decision, IdentitySource, KnownNames, Source, SpeakerEvent, students_event_resolved,
     students_event_unknown, teacher_event,

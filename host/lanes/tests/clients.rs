@@ -201,9 +201,8 @@ async fn a_message_of_exactly_the_limit_is_taken() {
     assert_eq!(next(&mut client).await.unwrap().len(), 1 << 20);
 }
 
-/// Sends raw bytes after a handshake; gives the code of the close frame that comes back.
-async fn answer_to_raw(bytes: &[u8]) -> u16 {
-    let server = server(Limits::default(), echo).await;
+/// A connection after its handshake, for bytes that no client library would send.
+async fn raw(server: &common::Server) -> tokio::net::TcpStream {
     let mut tcp = tokio::net::TcpStream::connect(server.address)
         .await
         .unwrap();
@@ -217,6 +216,13 @@ async fn answer_to_raw(bytes: &[u8]) -> u16 {
     while !answer.ends_with(b"\r\n\r\n") {
         answer.push(tcp.read_u8().await.unwrap());
     }
+    tcp
+}
+
+/// The code of the close frame that is the answer to these bytes.
+async fn answer_to_raw(bytes: &[u8]) -> u16 {
+    let server = server(Limits::default(), echo).await;
+    let mut tcp = raw(&server).await;
     tcp.write_all(bytes).await.unwrap();
     let mut rest = Vec::new();
     tokio::time::timeout(common::PATIENCE, tcp.read_to_end(&mut rest))
@@ -270,6 +276,49 @@ async fn a_peer_that_is_silent_is_closed() {
 }
 
 #[tokio::test]
+async fn a_message_that_comes_byte_by_byte_is_not_waited_for_without_end() {
+    let limits = Limits {
+        silence: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let server = server(limits, echo).await;
+    let (mut receiving, mut sending) = raw(&server).await.into_split();
+    let dribble = tokio::spawn(async move {
+        // The head of a message of 65000 bytes, then one byte after the other.
+        sending.write_all(&[0x82, 0xfe, 0xfd, 0xe8]).await.unwrap();
+        while sending.write_all(&[0]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let reading = receiving.read_to_end(&mut answer);
+    tokio::time::timeout(common::PATIENCE, reading)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(answer[0], 0x88, "a close frame: {answer:?}");
+    assert_eq!(u16::from_be_bytes([answer[2], answer[3]]), 1008);
+    dribble.abort();
+}
+
+#[tokio::test]
+async fn a_connection_that_its_owner_drops_still_ends_in_its_lane() {
+    let server = server(Limits::default(), echo).await;
+    let (ours, _theirs) = tokio::io::duplex(1024);
+    let role = tokio_tungstenite::tungstenite::protocol::Role::Server;
+    let ws = tokio_tungstenite::WebSocketStream::from_raw_socket(ours, role, None).await;
+    let lanes = server.lanes.clone();
+    let serving = tokio::spawn(async move { lanes.serve(ws, "lane", "").await });
+    server
+        .wait_for("accepted", |events| !events.is_empty())
+        .await;
+    serving.abort();
+    server
+        .wait_for("closed", |events| events.iter().any(is_closed))
+        .await;
+}
+
+#[tokio::test]
 async fn a_peer_that_answers_pings_stays() {
     let limits = Limits {
         silence: Duration::from_millis(400),
@@ -315,7 +364,9 @@ async fn a_peer_that_takes_nothing_is_given_up() {
     let mut client = server.client().await;
     // Until more is under way than the kernel's buffers hold.
     for _ in 0..20 {
-        client.send(Message::text("more")).await.unwrap();
+        if client.send(Message::text("more")).await.is_err() {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     server

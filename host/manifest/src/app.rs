@@ -26,7 +26,7 @@ pub struct App {
     pub variables: BTreeMap<String, VariableDecl>,
     /// `[application.trigger.websocket]`.
     pub settings: TriggerSettings,
-    /// What works here but not everywhere, in sentences for the log.
+    /// What was left out and why, in sentences for the log.
     pub warnings: Vec<String>,
 }
 

@@ -62,9 +62,6 @@ pub(crate) enum DependencySource {
     Elsewhere(String),
 }
 
-/// What a component that is only composed into others cannot have in Spin.
-const OWN_RIGHTS: &str = "a dependency has no rights of its own";
-
 impl Draft {
     pub(crate) fn assemble(self) -> Result<App, ManifestError> {
         self.check().map_err(|problem| problem.of(&self.file))
@@ -105,7 +102,6 @@ impl Draft {
                 )),
             }
         }
-        warnings.extend(self.spin_would_refuse());
         Ok(App {
             name: self.name.clone(),
             ignored_triggers: self.triggers.len() - triggers.len(),
@@ -286,16 +282,7 @@ impl Draft {
             let source = match &dependency.source {
                 DependencySource::File(path) => path.clone(),
                 DependencySource::Component(other) => {
-                    let key = format!("{key}.component");
-                    let other = self.components.get(other).ok_or_else(|| {
-                        let message =
-                            format!("there is no component \"{other}\"; {}", self.known());
-                        Problem::new(&key, message)
-                    })?;
-                    other
-                        .source
-                        .clone()
-                        .map_err(|message| Problem::new(key, message))?
+                    self.component_as_dependency(other, &format!("{key}.component"))?
                 }
                 DependencySource::Elsewhere(message) => return Err(Problem::new(key, message)),
             };
@@ -307,6 +294,26 @@ impl Draft {
             });
         }
         Ok(dependencies)
+    }
+
+    /// The code of the component `id`, which another one depends on. It runs by the rights of that one,
+    /// so Spin refuses an application in which it has its own, and so do we.
+    fn component_as_dependency(&self, id: &str, key: &str) -> Result<PathBuf, Problem> {
+        let component = self.components.get(id).ok_or_else(|| {
+            let message = format!("there is no component \"{id}\"; {}", self.known());
+            Problem::new(key, message)
+        })?;
+        if let Some(name) = component.own_rights() {
+            let message = format!(
+                "\"{id}\" has {name}, and a dependency can have no rights of its own: remove that from \
+                 [component.{id}] and let this entry's inherit_configuration name it"
+            );
+            return Err(Problem::new(key, message));
+        }
+        component
+            .source
+            .clone()
+            .map_err(|message| Problem::new(key, message))
     }
 
     fn template(&self, text: &str, key: &str) -> Result<Template, Problem> {
@@ -335,45 +342,24 @@ impl Draft {
             ids => format!("there are {}", ids.join(", ")),
         }
     }
+}
 
-    /// Dependencies with rights of their own, which would not apply: Spin refuses to start them.
-    fn spin_would_refuse(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let depended_on: BTreeSet<&String> = self
-            .components
-            .values()
-            .flat_map(|component| component.dependencies.values())
-            .filter_map(|dependency| match &dependency.source {
-                DependencySource::Component(id) => Some(id),
-                _ => None,
-            })
-            .collect();
-        for id in depended_on {
-            let Some(component) = self.components.get(id) else {
-                continue;
-            };
-            let own = [
-                (
-                    "allowed_outbound_hosts",
-                    component.allowed_outbound_hosts.is_empty(),
-                ),
-                ("dependencies", component.dependencies.is_empty()),
-                ("environment", component.environment.is_empty()),
-                ("key_value_stores", component.key_value_stores.is_empty()),
-                ("variables", component.variables.is_empty()),
-            ];
-            let own = own
-                .iter()
-                .filter(|(_, empty)| !empty)
-                .map(|(name, _)| *name);
-            warnings.extend(own.map(|name| {
-                format!(
-                    "component.{id}.{name}: Spin refuses to start this application, {OWN_RIGHTS}; \
-                     remove it and let the dependent's inherit_configuration have \"{name}\""
-                )
-            }));
-        }
-        warnings
+impl DraftComponent {
+    /// The first of the keys by which this component has rights of its own.
+    fn own_rights(&self) -> Option<&'static str> {
+        let own = [
+            (
+                "allowed_outbound_hosts",
+                self.allowed_outbound_hosts.is_empty(),
+            ),
+            ("dependencies", self.dependencies.is_empty()),
+            ("environment", self.environment.is_empty()),
+            ("key_value_stores", self.key_value_stores.is_empty()),
+            ("variables", self.variables.is_empty()),
+        ];
+        own.into_iter()
+            .find(|(_, empty)| !empty)
+            .map(|(name, _)| name)
     }
 }
 

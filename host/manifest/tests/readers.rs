@@ -216,6 +216,7 @@ fn the_repositorys_own_manifest_is_read() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spin.toml");
     let app = App::from_spin_toml(&path).unwrap();
     assert_eq!(app.name, "interview-gateway");
+    assert_eq!(app.warnings, [""; 0]);
     assert_eq!(app.triggers.len(), 2);
     assert_eq!(app.components["audio-stream"].dependencies.len(), 3);
     assert!(app.variables["aliyun_dashscope_api_key"].secret);
@@ -411,20 +412,18 @@ fn what_this_host_does_not_serve_is_refused_only_where_it_is_run() {
 }
 
 #[test]
-fn what_spin_would_refuse_is_a_warning() {
-    let app = read(&MANIFEST.replacen(
-        "source = \"state.wasm\"",
-        "source = \"state.wasm\"\nkey_value_stores = [\"default\"]",
-        1,
-    ))
-    .unwrap();
-    let [warning] = app.warnings.as_slice() else {
-        panic!("{:?}", app.warnings)
-    };
-    assert!(
-        warning.contains("component.state.key_value_stores"),
-        "{warning}"
-    );
+fn a_dependency_has_no_rights_of_its_own() {
+    for own in [
+        "key_value_stores = [\"default\"]",
+        "environment = { A = \"b\" }",
+    ] {
+        let error = refused(
+            "source = \"state.wasm\"",
+            &format!("source = \"state.wasm\"\n{own}"),
+        );
+        assert!(error.contains("\"state\" has "), "{error}");
+        assert!(error.contains("inherit_configuration"), "{error}");
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub use error::BlobError;
 pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES};
 pub use metadata::{MAX_CONTENT_TYPE_BYTES, MAX_METADATA_BYTES};
 
-/// The largest content of an object, in bytes: a hundred hours of talk in `result.json`.
+/// The largest content of an object, in bytes. It is held in memory while it is stored or read.
 pub const MAX_OBJECT_BYTES: usize = 64 * 1024 * 1024;
 
 /// An object with what was stored beside its content.

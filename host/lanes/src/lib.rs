@@ -18,7 +18,7 @@ mod handle;
 mod inbound;
 mod lane;
 mod lanes;
-mod limits;
+pub mod limits;
 mod outbound;
 mod outbox;
 mod queue;

@@ -7,7 +7,7 @@ mod answer;
 mod connection;
 mod drain;
 mod handshake;
-mod limits;
+pub mod limits;
 mod listener;
 mod service;
 

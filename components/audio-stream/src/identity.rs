@@ -73,7 +73,9 @@ async fn identify(session: &SessionId, next: Unidentified) -> Result<(), String>
     let settings = Settings::load(ROLE)?;
     let looked_up = match &settings.inference {
         None => Err(NOT_CONFIGURED.to_owned()),
-        Some(inference) => look_up(session, &utterance, inference).await,
+        Some(inference) => look_up(session, &utterance, inference).await.inspect_err(|why| {
+            eprintln!("session={session} role={ROLE} utterance {}: {why}", next.index);
+        }),
     };
     let now = crate::now();
     let (event, updated_state) = match looked_up {
@@ -81,10 +83,7 @@ async fn identify(session: &SessionId, next: Unidentified) -> Result<(), String>
             let event = students_event_resolved(&utterance, &answer, &state, &now.rfc3339());
             (event, answer.updated_state().map(Value::to_string))
         }
-        Err(why) => {
-            eprintln!("session={session} role={ROLE} utterance {}: {why}", next.index);
-            (students_event_unknown(&utterance, &why, &now.rfc3339()), None)
-        }
+        Err(why) => (students_event_unknown(&utterance, &why, &now.rfc3339()), None),
     };
     commit(session, now, next.index, &event, updated_state.as_deref())
 }

@@ -7,6 +7,8 @@ use crate::bindings::interview::gateway::asr_bridge;
 use crate::bindings::wasi::config::store;
 use interview_session::role::StreamRole;
 
+/// The public service: DashScope's WebSocket API, as its documentation names it.
+const DASHSCOPE: &str = "wss://dashscope.aliyuncs.com/api-ws/v1/inference/";
 /// The service gets at most this long to start a task, whatever ASR_TIMEOUT_MS says.
 const MAX_START_TIMEOUT_MS: u64 = 15_000;
 
@@ -35,7 +37,7 @@ impl Settings {
         let punctuation = optional("asr_semantic_punctuation_enabled")?;
         let bridge = asr_bridge::Settings {
             enabled: enabled && flag("asr_realtime_enabled", true)?,
-            url: text("asr_ws_url")?,
+            url: optional("asr_ws_url")?.unwrap_or_else(|| DASHSCOPE.into()),
             api_key: key,
             model: text("asr_model")?,
             start_timeout_ms: u32::try_from(timeout.min(MAX_START_TIMEOUT_MS)).unwrap_or(u32::MAX),

@@ -27,7 +27,8 @@ pub struct RuntimeConfig {
 pub enum KeyValueSettings {
     /// `type = "spin"`: SQLite in Spin's file format.
     Spin {
-        /// The file, relative to the state directory unless absolute.
+        /// The file. One that is named in the configuration is relative to the configuration's folder,
+        /// as Spin has it; the default one is relative to the state directory.
         path: PathBuf,
     },
 }
@@ -76,7 +77,10 @@ impl RuntimeConfig {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text, &path.display().to_string())
+        // A path that is still relative afterwards would be taken for one in the state directory.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        Self::parse(&text, &path.display().to_string(), folder)
     }
 
     /// The file of a store of type `spin`, in a state directory; none for a store that is not
@@ -89,14 +93,14 @@ impl RuntimeConfig {
             })
     }
 
-    fn parse(text: &str, file: &str) -> Result<Self, RuntimeConfigError> {
+    fn parse(text: &str, file: &str, folder: &Path) -> Result<Self, RuntimeConfigError> {
         let table: Table = toml::from_str(text).map_err(|error| RuntimeConfigError::Syntax {
             file: file.to_owned(),
             message: error.to_string(),
         })?;
         let mut config = Self::default();
         config
-            .read(&table)
+            .read(&table, folder)
             .map_err(|problem| RuntimeConfigError::Invalid {
                 file: file.to_owned(),
                 key: problem.key,
@@ -105,14 +109,14 @@ impl RuntimeConfig {
         Ok(config)
     }
 
-    fn read(&mut self, table: &Table) -> Result<(), Problem> {
+    fn read(&mut self, table: &Table, folder: &Path) -> Result<(), Problem> {
         for (name, value) in table {
             match (name.as_str(), value) {
                 ("state_dir", value) => self.state_dir = Some(path(value, name)?),
                 ("key_value_store", Value::Table(stores)) => {
                     for (store, value) in stores {
                         let key = format!("key_value_store.{store}");
-                        let settings = KeyValueSettings::read(value, &key)?;
+                        let settings = KeyValueSettings::read(value, &key, folder)?;
                         self.key_value_stores.insert(store.clone(), settings);
                     }
                 }
@@ -133,7 +137,7 @@ impl RuntimeConfig {
 }
 
 impl KeyValueSettings {
-    fn read(value: &Value, key: &str) -> Result<Self, Problem> {
+    fn read(value: &Value, key: &str, folder: &Path) -> Result<Self, Problem> {
         let table = value
             .as_table()
             .ok_or_else(|| Problem::new(key, "write a table: type = \"spin\""))?;
@@ -168,7 +172,7 @@ impl KeyValueSettings {
             )
         })?;
         Ok(Self::Spin {
-            path: path(value, &key)?,
+            path: folder.join(path(value, &key)?),
         })
     }
 }
@@ -200,7 +204,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<RuntimeConfig, String> {
-        RuntimeConfig::parse(text, "runtime-config.toml").map_err(|error| error.to_string())
+        RuntimeConfig::parse(text, "runtime-config.toml", Path::new("/etc/app")).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -226,7 +230,7 @@ mod tests {
         let state = Path::new("/s");
         assert_eq!(
             config.key_value_file("logs", state),
-            Some(PathBuf::from("/s/l.db"))
+            Some(PathBuf::from("/etc/app/l.db"))
         );
         assert_eq!(
             config.key_value_file("far", state),
@@ -237,7 +241,7 @@ mod tests {
             parse("key_value_store.default = { type = \"spin\", path = \"d.db\" }").unwrap();
         assert_eq!(
             config.key_value_file("default", state),
-            Some(PathBuf::from("/s/d.db"))
+            Some(PathBuf::from("/etc/app/d.db"))
         );
     }
 

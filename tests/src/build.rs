@@ -1,0 +1,107 @@
+//! Builds what the tests run: the host, into the target directory that the test itself was built
+//! into, so that nothing is built twice, and the components, where spin.toml looks for them.
+//!
+//! `GATEWAY_BIN` names a host that is built already; with `GATEWAY_NO_BUILD=1` nothing is built.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// A host that is built already.
+pub const GATEWAY_BIN: &str = "GATEWAY_BIN";
+/// Set to anything but nothing or `0`: build nothing.
+pub const GATEWAY_NO_BUILD: &str = "GATEWAY_NO_BUILD";
+
+const HOST: &str = "trigger-websocket";
+const COMPONENTS: [&str; 5] = [
+    "http-routes",
+    "audio-stream",
+    "session-state",
+    "asr-bridge",
+    "finalizer",
+];
+const WASM: &str = "wasm32-wasip2";
+
+static HOST_PATH: LazyLock<PathBuf> = LazyLock::new(build);
+
+/// The root of the workspace, where spin.toml is.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ is in the workspace")
+}
+
+/// The manifest of the app.
+#[must_use]
+pub fn manifest() -> PathBuf {
+    workspace().join("spin.toml")
+}
+
+/// The host's program, built with the components the first time that somebody asks.
+#[must_use]
+pub fn host() -> &'static Path {
+    &HOST_PATH
+}
+
+/// Where the test was built into: `<target>/<profile>/deps/<test>`.
+#[must_use]
+pub fn target_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    test.ancestors()
+        .nth(3)
+        .expect("a test is in <target>/<profile>/deps")
+        .to_owned()
+}
+
+fn build() -> PathBuf {
+    let target = target_dir();
+    let given = set(GATEWAY_BIN).map(PathBuf::from);
+    let path = given
+        .clone()
+        .unwrap_or_else(|| target.join("release").join(HOST));
+    if set(GATEWAY_NO_BUILD).is_none_or(|value| value == "0") {
+        // Tests are processes of their own and may run side by side.
+        let lock = File::create(target.join("end-to-end.lock")).expect("a lock file");
+        lock.lock().expect("the lock for building");
+        if given.is_none() {
+            run(cargo_build(&target).args(["--package", HOST]));
+        }
+        // These flags would go before those in .cargo/config.toml.
+        let mut components = cargo_build(&workspace().join("target"));
+        components
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        components.args(["--target", WASM]);
+        for component in COMPONENTS {
+            components.args(["--package", component]);
+        }
+        run(&mut components);
+    }
+    assert!(
+        path.is_file(),
+        "no host at {}: see {GATEWAY_BIN}",
+        path.display()
+    );
+    path
+}
+
+fn set(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn cargo_build(target: &Path) -> Command {
+    let mut cargo = Command::new(set("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--release", "--quiet", "--target-dir"])
+        .arg(target);
+    cargo.current_dir(workspace());
+    cargo
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().expect("cargo can be started");
+    assert!(status.success(), "{command:?} ended with {status}");
+}

@@ -1,0 +1,215 @@
+//! A client of the audio WebSocket.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use crate::gateway::Gateway;
+use crate::wait::in_time;
+
+/// What came from the gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Received {
+    /// A text frame.
+    Frame(Value),
+    /// A close frame; 1005 when it has no code.
+    Closed {
+        /// Its code.
+        code: u16,
+        /// Its reason.
+        reason: String,
+    },
+    /// The connection broke without a close frame.
+    Lost,
+}
+
+/// A handshake that was refused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, where it is JSON.
+    pub body: Value,
+}
+
+/// A connection to `/v1/audio/ws/...`.
+pub struct AudioSocket {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    session: String,
+    role: String,
+}
+
+impl fmt::Debug for AudioSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AudioSocket({} {})", self.session, self.role)
+    }
+}
+
+/// A chunk frame.
+#[must_use]
+pub fn chunk_frame(session: &str, role: &str, seq: u32, pcm: &[u8]) -> Value {
+    json!({
+        "type": "chunk",
+        "stream_role": role,
+        "meeting_id": session,
+        "seq": seq,
+        "timestamp_ms": 1_760_000_000_000_u64 + u64::from(seq) * 1000,
+        "sample_rate": 16_000,
+        "channels": 1,
+        "format": "pcm_s16le",
+        "content_b64": STANDARD.encode(pcm),
+    })
+}
+
+impl Gateway {
+    /// Opens the stream of a role.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub async fn open(&self, session: &str, role: &str) -> AudioSocket {
+        let path = format!("/v1/audio/ws/{session}/{role}");
+        let mut socket = self
+            .open_path(&path)
+            .await
+            .expect("the handshake is granted");
+        socket.session = session.to_owned();
+        socket.role = role.to_owned();
+        socket
+    }
+
+    /// Opens a path as it is written.
+    ///
+    /// # Errors
+    /// The handshake is refused.
+    pub async fn open_path(&self, path: &str) -> Result<AudioSocket, Refused> {
+        let request = format!("ws://{}{path}", self.address()).into_client_request();
+        let config = WebSocketConfig::default().max_write_buffer_size(64 << 20);
+        let connecting = connect_async_with_config(request.expect("a request"), Some(config), true);
+        match in_time("the handshake", connecting).await {
+            Ok((socket, _)) => Ok(AudioSocket {
+                socket,
+                session: String::new(),
+                role: String::new(),
+            }),
+            Err(Error::Http(response)) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+                Err(Refused {
+                    status: response.status().as_u16(),
+                    body,
+                })
+            }
+            Err(error) => panic!("{path}: {error}"),
+        }
+    }
+}
+
+impl AudioSocket {
+    /// Sends a JSON frame.
+    pub async fn send(&mut self, frame: &Value) {
+        self.send_text(frame.to_string()).await;
+    }
+
+    /// Sends a text frame.
+    pub async fn send_text(&mut self, text: impl Into<String>) {
+        self.send_message(Message::text(text.into())).await;
+    }
+
+    /// Sends a binary frame.
+    pub async fn send_binary(&mut self, bytes: impl Into<Bytes>) {
+        self.send_message(Message::binary(bytes)).await;
+    }
+
+    /// Sends a close frame, without a code when `code` is none.
+    pub async fn send_close(&mut self, code: Option<u16>, reason: &str) {
+        let frame = code.map(|code| CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason.to_owned().into(),
+        });
+        self.send_message(Message::Close(frame)).await;
+    }
+
+    async fn send_message(&mut self, message: Message) {
+        // That the other side has gone is seen where its frames are read.
+        let _ = in_time("a frame is sent", self.socket.send(message)).await;
+    }
+
+    /// The next frame; pings and pongs are passed over.
+    pub async fn next(&mut self) -> Received {
+        loop {
+            match in_time("a frame of the gateway", self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    return Received::Frame(serde_json::from_str(&text).expect("frames are JSON"));
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    let (code, reason) = frame.map_or((1005, String::new()), |frame| {
+                        (frame.code.into(), frame.reason.to_string())
+                    });
+                    return Received::Closed { code, reason };
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(other)) => panic!("the gateway sends no such frame: {other:?}"),
+                Some(Err(_)) | None => return Received::Lost,
+            }
+        }
+    }
+
+    /// The next frame, which is not the end.
+    ///
+    /// # Panics
+    /// It is.
+    pub async fn answer(&mut self) -> Value {
+        match self.next().await {
+            Received::Frame(frame) => frame,
+            other => panic!("{self:?}: {other:?}"),
+        }
+    }
+
+    /// Sends a frame and gives its answer.
+    pub async fn ask(&mut self, frame: &Value) -> Value {
+        self.send(frame).await;
+        self.answer().await
+    }
+
+    /// Sends a chunk and does not wait for its ack.
+    pub async fn send_chunk(&mut self, seq: u32, pcm: &[u8]) {
+        let frame = chunk_frame(&self.session, &self.role, seq, pcm);
+        self.send(&frame).await;
+    }
+
+    /// Sends a chunk, which is stored.
+    ///
+    /// # Panics
+    /// It is not.
+    pub async fn store(&mut self, seq: u32, pcm: &[u8]) -> Value {
+        self.send_chunk(seq, pcm).await;
+        let ack = self.answer().await;
+        assert_eq!(
+            (&ack["type"], &ack["status"]),
+            (&json!("ack"), &json!("stored")),
+            "{ack}"
+        );
+        assert_eq!(ack["seq"], seq, "{ack}");
+        ack
+    }
+
+    /// Ends the stream as the desktop client does, and checks the answers.
+    pub async fn close(mut self) {
+        let closing = self.ask(&json!({"type": "close"})).await;
+        assert_eq!(closing["type"], "closing", "{closing}");
+        let end = Received::Closed {
+            code: 1000,
+            reason: "client-close".to_owned(),
+        };
+        assert_eq!(self.next().await, end);
+    }
+}

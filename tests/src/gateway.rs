@@ -1,0 +1,306 @@
+//! A gateway: the host's process with a state directory of its own. It is killed when it is dropped,
+//! and its log is shown when the test that used it fails.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use crate::asr::Asr;
+use crate::build;
+use crate::wait::{eventually, in_time};
+
+/// What the line on standard output begins with.
+const LISTENING: &str = "listening on http://";
+/// Lines of the log that are kept.
+const LOG_LINES: usize = 4_000;
+
+/// Variables of the app. Nothing else of the test's environment reaches the gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    /// An ASR service that knows any key.
+    #[must_use]
+    pub fn with_asr(asr: &Asr) -> Self {
+        Self::with_asr_url(&asr.url())
+    }
+
+    /// An ASR service that may be there or not.
+    #[must_use]
+    pub fn with_asr_url(url: &str) -> Self {
+        Self::default()
+            .set("ASR_WS_URL", url)
+            .set("ALIYUN_DASHSCOPE_API_KEY", "a-key")
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// How to start the host: gives the command for a state directory.
+type Start = dyn Fn(&Path) -> Command + Send + Sync;
+
+/// A running gateway.
+pub struct Gateway {
+    start: Box<Start>,
+    state: TempDir,
+    log: Log,
+    process: Option<Process>,
+    /// Then everyone who uses it shows its log.
+    is_shared: bool,
+}
+
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts one: `trigger-websocket up`.
+    pub async fn start(settings: Settings) -> Self {
+        Self::start_by(move |state| {
+            let mut command = up(state);
+            command.envs(&settings.0);
+            command
+        })
+        .await
+    }
+
+    /// Starts one by a command of the caller's, which is given the state directory.
+    pub async fn start_by(start: impl Fn(&Path) -> Command + Send + Sync + 'static) -> Self {
+        let state = tempfile::tempdir().expect("a state directory");
+        share_compiled_code(state.path());
+        let mut gateway = Self {
+            start: Box::new(start),
+            state,
+            log: Log::default(),
+            process: None,
+            is_shared: false,
+        };
+        gateway.run().await;
+        gateway
+    }
+
+    /// Starts it again on the same state directory, with the settings it had.
+    pub async fn restart(&mut self) {
+        assert!(self.process.is_none(), "it still runs");
+        self.run().await;
+    }
+
+    async fn run(&mut self) {
+        let mut command = (self.start)(self.state.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the host can be started");
+        let (said, listening) = oneshot::channel();
+        let mut said = Some(said);
+        self.log
+            .follow(child.stdout.take().expect("its output"), move |line| {
+                if let Some(address) = line.strip_prefix(LISTENING)
+                    && let Some(said) = said.take()
+                {
+                    let _ = said.send(address.to_owned());
+                }
+            });
+        self.log
+            .follow(child.stderr.take().expect("its log"), |_| ());
+        let Ok(address) = in_time("the gateway says that it listens", listening).await else {
+            let _ = child.kill();
+            let status = child.wait();
+            panic!(
+                "the gateway ended before it listened: {status:?}\n{}",
+                self.log.text()
+            );
+        };
+        let address = address.parse().expect("an address and a port");
+        self.process = Some(Process { child, address });
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.process.as_ref().expect("it runs").address
+    }
+
+    /// The directory with its stores.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Where its blob store keeps its objects.
+    #[must_use]
+    pub fn blobs(&self) -> PathBuf {
+        self.state.path().join("blobs")
+    }
+
+    /// All that it said so far, in all its runs.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self) {
+        let Process { mut child, .. } = self.process.take().expect("it runs");
+        child.kill().expect("it can be killed");
+        wait(&mut child).await;
+    }
+
+    /// SIGTERM; gives the status it ended with.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        let Process { mut child, .. } = self.process.take().expect("it runs");
+        let pid = Pid::from_child(&child);
+        kill_process(pid, Signal::TERM).expect("it can be sent a signal");
+        wait(&mut child).await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(Process { mut child, .. }) = self.process.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if !self.is_shared {
+            self.log.show_if_failing();
+        }
+    }
+}
+
+/// `trigger-websocket up` on a free port, with an environment that has nothing of this process's but
+/// what programs need.
+#[must_use]
+pub fn up(state: &Path) -> Command {
+    let mut command = host();
+    command.arg("up").arg("--from").arg(build::manifest());
+    command
+        .args(["--listen", "127.0.0.1:0", "--state-dir"])
+        .arg(state);
+    command
+}
+
+/// The host without arguments, in an environment as for [`up`].
+#[must_use]
+pub fn host() -> Command {
+    let mut command = Command::new(build::host());
+    command.env_clear().env("NO_COLOR", "1");
+    for name in ["PATH", "HOME", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// Compiling the components takes most of a start: all gateways use one cache.
+fn share_compiled_code(state: &Path) {
+    let shared = build::target_dir().join("end-to-end-cache");
+    std::fs::create_dir_all(&shared).expect("a directory for compiled components");
+    std::os::unix::fs::symlink(shared, state.join("cache")).expect("a link to it");
+}
+
+async fn wait(child: &mut Child) -> ExitStatus {
+    eventually("the gateway ends", async || {
+        child.try_wait().expect("its status").ok_or("it runs")
+    })
+    .await
+}
+
+/// A gateway with its ASR service, and all settings at their defaults, that several tests use at the
+/// same time, each with sessions of its own.
+pub struct Shared(Arc<Running>);
+
+struct Running {
+    gateway: Gateway,
+    asr: Asr,
+}
+
+impl Shared {
+    /// The one that another test uses now, or a new one.
+    pub async fn gateway() -> Self {
+        // Nothing drops a static, and a process must not be left behind: only those who use it keep it.
+        static RUNNING: tokio::sync::Mutex<Weak<Running>> =
+            tokio::sync::Mutex::const_new(Weak::new());
+        let mut slot = RUNNING.lock().await;
+        if let Some(running) = slot.upgrade() {
+            return Self(running);
+        }
+        let asr = Asr::start().await;
+        let mut gateway = Gateway::start(Settings::with_asr(&asr)).await;
+        gateway.is_shared = true;
+        let running = Arc::new(Running { gateway, asr });
+        *slot = Arc::downgrade(&running);
+        Self(running)
+    }
+
+    /// Its ASR service.
+    #[must_use]
+    pub fn asr(&self) -> &Asr {
+        &self.0.asr
+    }
+}
+
+impl Deref for Shared {
+    type Target = Gateway;
+
+    fn deref(&self) -> &Gateway {
+        &self.0.gateway
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.0.gateway.log.show_if_failing();
+    }
+}
+
+/// What a process says, line by line.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<VecDeque<String>>>);
+
+impl Log {
+    fn follow(
+        &self,
+        pipe: impl Read + Send + 'static,
+        mut told: impl FnMut(&str) + Send + 'static,
+    ) {
+        let log = self.clone();
+        // A thread, since the process may outlive the runtime of the test that started it.
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                told(&line);
+                let mut lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if lines.len() == LOG_LINES {
+                    lines.pop_front();
+                }
+                lines.push_back(line);
+            }
+        });
+    }
+
+    fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn show_if_failing(&self) {
+        if std::thread::panicking() {
+            eprintln!("--- the gateway's log:\n{}--- end of the log", self.text());
+        }
+    }
+}

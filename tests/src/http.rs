@@ -1,0 +1,112 @@
+//! The HTTP side of a gateway's port. Paths are sent as they are written, also those that no
+//! well-behaved client would send.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::gateway::Gateway;
+use crate::wait::in_time;
+
+/// An answer, whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body, which is JSON.
+    ///
+    /// # Panics
+    /// It is not.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        match serde_json::from_slice(&self.body) {
+            Ok(json) => json,
+            Err(error) => panic!("not JSON ({error}): {self:?}"),
+        }
+    }
+
+    /// The `detail` of an error.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        self.json()["detail"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// The body of a 200.
+    ///
+    /// # Panics
+    /// It is something else.
+    #[must_use]
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()
+    }
+}
+
+/// A request with a JSON body, or with none.
+#[must_use]
+pub fn request(method: &str, path: &str, body: Option<&Value>) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri(path);
+    let request = match body {
+        Some(body) => request
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body.to_string()))),
+        None => request.body(Full::default()),
+    };
+    request.expect("a request")
+}
+
+impl Gateway {
+    /// Sends a request on a connection of its own. It needs no `host` header.
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Answer {
+        let address = self.address();
+        let host = address
+            .to_string()
+            .parse()
+            .expect("an address is a header's value");
+        request.headers_mut().entry("host").or_insert(host);
+        let what = format!("{} {} is answered", request.method(), request.uri());
+        in_time(&what, async {
+            let stream = TcpStream::connect(address)
+                .await
+                .expect("the gateway listens");
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+                .await
+                .expect("a connection");
+            let connection = tokio::spawn(connection);
+            let response = sender.send_request(request).await.expect("an answer");
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.expect("the whole body").to_bytes();
+            connection.abort();
+            Answer {
+                status: head.status.as_u16(),
+                headers: head.headers,
+                body,
+            }
+        })
+        .await
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(request("GET", path, None)).await
+    }
+
+    /// `POST` of a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(request("POST", path, Some(body))).await
+    }
+}

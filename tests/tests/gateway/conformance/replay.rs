@@ -1,0 +1,279 @@
+//! Does what a record says and compares what comes back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use blob_store::BlobStore;
+use bytes::Bytes;
+use end_to_end::{AudioSocket, Gateway, Received};
+use http::Request;
+use http_body_util::Full;
+use serde_json::{Map, Value, json};
+
+use super::compare::{Difference, compare};
+
+/// Base64 of one chunk, in characters.
+const CHUNK_CHARS: usize = 42_668;
+
+/// The connections that a run of records has open.
+pub struct Replay<'a> {
+    gateway: &'a Gateway,
+    connections: BTreeMap<u64, Connection>,
+}
+
+struct Connection {
+    path: String,
+    /// None: it has ended.
+    socket: Option<AudioSocket>,
+}
+
+impl<'a> Replay<'a> {
+    pub fn new(gateway: &'a Gateway) -> Self {
+        Self {
+            gateway,
+            connections: BTreeMap::new(),
+        }
+    }
+
+    /// Plays one record; gives in what the answer differs.
+    pub async fn play(&mut self, record: &Value) -> Vec<Difference> {
+        match record["kind"].as_str().unwrap() {
+            "http" => self.http(record).await,
+            "ws-open" => self.open(record).await,
+            "ws-out" => self.send(record).await,
+            "ws-in" => {
+                let ours = match self.receive(record).await {
+                    Received::Frame(frame) => json!({"frame": frame}),
+                    other => closed(other),
+                };
+                compare(&json!({"frame": record["frame"]}), &ours)
+            }
+            "ws-client-close" => {
+                let code = record["code"]
+                    .as_u64()
+                    .map(|code| u16::try_from(code).unwrap());
+                let reason = record["reason"].as_str().unwrap_or_default();
+                if let Some(socket) = &mut self.connection(record).socket {
+                    socket.send_close(code, reason).await;
+                }
+                Vec::new()
+            }
+            "ws-client-abort" => {
+                self.connection(record).socket = None;
+                Vec::new()
+            }
+            "ws-close" => {
+                let ours = closed(self.receive(record).await);
+                compare(
+                    &json!({"code": record["code"], "reason": record["reason"]}),
+                    &ours,
+                )
+            }
+            "r2-list" => {
+                let recorded = by_key(record["objects"].as_array().unwrap().clone());
+                let ours = self.objects(record["prefix"].as_str().unwrap()).await;
+                compare(
+                    &json!({"objects": recorded}),
+                    &json!({"objects": by_key(ours)}),
+                )
+            }
+            "note" => Vec::new(),
+            other => panic!("unknown kind of record: {other}"),
+        }
+    }
+
+    async fn http(&self, record: &Value) -> Vec<Difference> {
+        let (asked, recorded) = (&record["request"], &record["response"]);
+        let mut request = Request::builder()
+            .method(asked["method"].as_str().unwrap())
+            .uri(asked["path"].as_str().unwrap());
+        for (name, value) in asked["headers"].as_object().unwrap() {
+            request = request.header(name, value.as_str().unwrap());
+        }
+        let body = match &asked["body"] {
+            Value::Null => Bytes::new(),
+            Value::String(text) => Bytes::from(text.clone()),
+            json => Bytes::from(json.to_string()),
+        };
+        let answer = self
+            .gateway
+            .send(request.body(Full::new(body)).unwrap())
+            .await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let ours = json!({
+            "status": answer.status,
+            "content-type": answer.headers.get("content-type").map(|value| value.to_str().unwrap()),
+            "body": serde_json::from_slice(&answer.body).unwrap_or(Value::String(text)),
+        });
+        let recorded = json!({
+            "status": recorded["status"],
+            "content-type": recorded["headers"]["content-type"],
+            "body": recorded["body"],
+        });
+        compare(&recorded, &ours)
+    }
+
+    async fn open(&mut self, record: &Value) -> Vec<Difference> {
+        let path = record["path"].as_str().unwrap();
+        let (ours, socket) = match self.gateway.open_path(path).await {
+            Ok(socket) => (json!({"status": 101}), Some(socket)),
+            Err(refused) => (
+                json!({"status": refused.status, "body": refused.body}),
+                None,
+            ),
+        };
+        let connection = Connection {
+            path: path.to_owned(),
+            socket,
+        };
+        self.connections
+            .insert(record["conn"].as_u64().unwrap(), connection);
+        compare(&record["response"], &ours)
+    }
+
+    async fn send(&mut self, record: &Value) -> Vec<Difference> {
+        let gateway = self.gateway;
+        let connection = self.connection(record);
+        if connection.socket.is_none() {
+            // This gateway closed it where the original did not: go on with the records all the same.
+            connection.socket = Some(gateway.open_path(&connection.path).await.unwrap());
+        }
+        let socket = connection.socket.as_mut().unwrap();
+        let frame = &record["frame"];
+        if let Some(bytes) = frame["$binary"].as_u64() {
+            socket
+                .send_binary(vec![0; usize::try_from(bytes).unwrap()])
+                .await;
+        } else if frame.is_null() {
+            socket.send_text(text(&record["text"])).await;
+        } else {
+            let mut frame = frame.clone();
+            if frame["content_b64"].is_object() {
+                frame["content_b64"] = base64(&frame["content_b64"]).into();
+            }
+            socket.send(&frame).await;
+        }
+        Vec::new()
+    }
+
+    async fn receive(&mut self, record: &Value) -> Received {
+        let connection = self.connection(record);
+        let Some(socket) = &mut connection.socket else {
+            return Received::Lost;
+        };
+        let received = socket.next().await;
+        if !matches!(received, Received::Frame(_)) {
+            connection.socket = None;
+        }
+        received
+    }
+
+    fn connection(&mut self, record: &Value) -> &mut Connection {
+        self.connections
+            .get_mut(&record["conn"].as_u64().unwrap())
+            .expect("an open connection")
+    }
+
+    /// The objects below a prefix, as the original listed them.
+    async fn objects(&self, prefix: &str) -> Vec<Value> {
+        let root = self.gateway.blobs();
+        let store = BlobStore::directory(&root).unwrap();
+        let mut objects = Vec::new();
+        for key in keys(&root, &root.join(prefix)) {
+            let object = store.get(&key).await.unwrap().unwrap();
+            let metadata: Map<_, _> = object
+                .metadata
+                .into_iter()
+                .map(|(name, value)| (name, value.into()))
+                .collect();
+            objects.push(json!({
+                "key": key,
+                "size": object.content.len(),
+                "httpMetadata": {"contentType": object.content_type},
+                "customMetadata": metadata,
+            }));
+        }
+        objects
+    }
+}
+
+fn closed(received: Received) -> Value {
+    match received {
+        Received::Closed { code, reason } => json!({"code": code, "reason": reason}),
+        Received::Lost => json!({"code": 1006, "reason": ""}),
+        Received::Frame(frame) => json!({"frame": frame}),
+    }
+}
+
+fn by_key(objects: Vec<Value>) -> Map<String, Value> {
+    // A slash would be taken for a step in where a difference is.
+    let named = |object: &Value| {
+        object["key"]
+            .as_str()
+            .unwrap()
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    objects
+        .into_iter()
+        .map(|object| (named(&object), object))
+        .collect()
+}
+
+fn keys(root: &Path, folder: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(keys(root, &path));
+        } else if !path.to_string_lossy().ends_with(".meta.json") {
+            found.insert(
+                path.strip_prefix(root)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned(),
+            );
+        }
+    }
+    found
+}
+
+/// Text that was shortened in the record: its beginning and its length.
+fn text(recorded: &Value) -> String {
+    match recorded {
+        Value::String(text) => text.clone(),
+        long => {
+            let (head, length) = shortened(long);
+            let end = "\"}";
+            format!("{head}{}{end}", "x".repeat(length - head.len() - end.len()))
+        }
+    }
+}
+
+/// Audio that was left out of the record. It is silence: what the ASR service makes of it is not
+/// compared.
+fn base64(recorded: &Value) -> String {
+    if recorded["$gen"].is_string() {
+        return STANDARD.encode(vec![
+            0;
+            usize::try_from(recorded["bytes"].as_u64().unwrap())
+                .unwrap()
+        ]);
+    }
+    let (head, length) = shortened(recorded);
+    // Shorter than a chunk's: the padding was left out.
+    let end = if length < CHUNK_CHARS { "" } else { "=" };
+    format!("{head}{}{end}", "A".repeat(length - head.len() - end.len()))
+}
+
+fn shortened(long: &Value) -> (&str, usize) {
+    (
+        long["head"].as_str().unwrap(),
+        usize::try_from(long["$long"].as_u64().unwrap()).unwrap(),
+    )
+}

@@ -116,6 +116,10 @@ pub struct RunOptions {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
+    /// How long a component may take for one call: a batch of events, or a request.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds_above_zero)]
+    pub call_timeout: Duration,
+
     /// How long open connections and queued events have to end in order after SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub shutdown_timeout: Duration,
@@ -130,15 +134,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// The longest shutdown that can be asked for.
-const MAX_SHUTDOWN_SECONDS: u64 = 3_600;
+/// The longest time that can be asked for.
+const MAX_SECONDS: u64 = 3_600;
 
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
-        Ok(seconds) if seconds <= MAX_SHUTDOWN_SECONDS => Ok(Duration::from_secs(seconds)),
-        _ => Err(format!(
-            "give whole seconds from 0 to {MAX_SHUTDOWN_SECONDS}"
-        )),
+        Ok(seconds) if seconds <= MAX_SECONDS => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("give whole seconds from 0 to {MAX_SECONDS}")),
+    }
+}
+
+fn seconds_above_zero(text: &str) -> Result<Duration, String> {
+    match seconds(text) {
+        Ok(Duration::ZERO) => Err("give at least one second".to_owned()),
+        other => other,
     }
 }
 
@@ -221,9 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn a_shutdown_time_is_bounded() {
+    fn a_time_is_bounded() {
         assert!(seconds("0").is_ok());
         assert!(seconds("3601").is_err());
+        assert!(seconds_above_zero("0").is_err());
         assert!(seconds("-1").is_err());
     }
 }

@@ -16,8 +16,8 @@ const MAILBOX: &str = "realtime:sockets/mailbox@";
 /// As [`MAILBOX`]; what else a mailbox needs.
 const UPGRADES: &str = "realtime:sockets/upgrades@";
 
-/// The interfaces with which a component answers HTTP requests.
-const HTTP: [&str; 2] = ["wasi:http/handler@0.3.", "wasi:http/incoming-handler@0.2."];
+/// The interface with which a component answers HTTP requests.
+const HTTP: &str = "wasi:http/handler@0.3.";
 
 /// What a component serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Serves {
         for name in exports {
             mailbox |= name.starts_with(MAILBOX);
             upgrades |= name.starts_with(UPGRADES);
-            http |= HTTP.iter().any(|prefix| name.starts_with(prefix));
+            http |= name.starts_with(HTTP);
         }
         Self {
             mailbox: mailbox && upgrades,
@@ -130,8 +130,7 @@ mod tests {
                 http: true
             }
         );
-        assert_eq!(of(&["wasi:http/incoming-handler@0.2.3"]).http, true);
-        assert_eq!(of(&["realtime:sockets/mailbox@0.1.0"]).mailbox, false);
+        assert!(!of(&["realtime:sockets/mailbox@0.1.0"]).mailbox);
         assert_eq!(
             of(&["wasi:cli/run@0.2.6"]),
             Serves {

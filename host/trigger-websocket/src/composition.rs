@@ -141,9 +141,14 @@ pub fn compose(component: &Component) -> Result<Vec<u8>, CompositionError> {
             .export(export, &name)
             .map_err(|error| composer.failed(error))?;
     }
+    // The compiler validates it.
+    let options = EncodeOptions {
+        validate: false,
+        ..EncodeOptions::default()
+    };
     composer
         .graph
-        .encode(EncodeOptions::default())
+        .encode(options)
         .map_err(|error| composer.failed(error))
 }
 

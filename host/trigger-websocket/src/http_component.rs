@@ -22,7 +22,8 @@ use wasmtime_wasi_http::handler::{
     HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
     WorkerStatus,
 };
-use wasmtime_wasi_http::{Error, WasiHttpView, p2, p3};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use crate::capability::{Ctx, Grants, new_store};
 use crate::errors;
@@ -39,9 +40,6 @@ pub const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Requests after which an instance is replaced.
 pub const MAX_REQUESTS_PER_INSTANCE: usize = 1_000;
 
-/// How long an answer may take to begin, and then to end.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// How long an instance is kept unused.
 pub const MAX_IDLE: Duration = Duration::from_secs(30);
 
@@ -50,10 +48,19 @@ pub struct HttpComponent {
     handler: ProxyHandler<Handler>,
     permits: Arc<Semaphore>,
     component: String,
+    /// Set at the end: instances that are dropped then have not failed.
+    stopping: Arc<AtomicBool>,
+}
+
+impl Drop for HttpComponent {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+    }
 }
 
 impl HttpComponent {
-    /// The component that `grants` are for.
+    /// The component that `grants` are for. An answer may take `call_timeout` to begin, and as long
+    /// again to end.
     ///
     /// # Errors
     /// It has no HTTP handler.
@@ -61,21 +68,23 @@ impl HttpComponent {
         engine: &Engine,
         pre: InstancePre<Ctx>,
         grants: Arc<Grants>,
+        call_timeout: Duration,
     ) -> wasmtime::Result<Self> {
-        let pre = match p3::bindings::ServicePre::new(pre.clone()) {
-            Ok(service) => ProxyPre::P3(service),
-            Err(_) => ProxyPre::P2(p2::bindings::ProxyPre::new(pre)?),
-        };
+        let pre = ProxyPre::P3(ServicePre::new(pre)?);
         let component = grants.component.clone();
+        let stopping = Arc::new(AtomicBool::new(false));
         let handler = ProxyHandler::new(Handler {
             engine: engine.clone(),
             pre,
             grants,
+            call_timeout,
+            stopping: Arc::clone(&stopping),
         });
         Ok(Self {
             handler,
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)),
             component,
+            stopping,
         })
     }
 
@@ -214,6 +223,8 @@ struct Handler {
     engine: Engine,
     pre: ProxyPre<Ctx>,
     grants: Arc<Grants>,
+    call_timeout: Duration,
+    stopping: Arc<AtomicBool>,
 }
 
 impl HandlerState for Handler {
@@ -228,16 +239,24 @@ impl HandlerState for Handler {
             store,
             proxy,
             view: <Ctx as WasiHttpView>::http,
-            expiration: Expiration(Box::pin(tokio::time::sleep(MAX_IDLE))),
+            expiration: Expiration {
+                sleep: Box::pin(tokio::time::sleep(MAX_IDLE)),
+                call_timeout: self.call_timeout,
+            },
             state: Worker {
                 grants: Arc::clone(&self.grants),
+                call_timeout: self.call_timeout,
+                stopping: Arc::clone(&self.stopping),
             },
         })
     }
 }
 
 /// Ends an instance that takes too long or is not used.
-struct Expiration(Pin<Box<Sleep>>);
+struct Expiration {
+    sleep: Pin<Box<Sleep>>,
+    call_timeout: Duration,
+}
 
 impl WorkerExpiration for Expiration {
     fn poll(
@@ -248,19 +267,21 @@ impl WorkerExpiration for Expiration {
     ) -> Poll<()> {
         let limit = match status {
             WorkerStatus::Idle => MAX_IDLE,
-            WorkerStatus::Requests | WorkerStatus::PostReturn => REQUEST_TIMEOUT,
+            WorkerStatus::Requests | WorkerStatus::PostReturn => self.call_timeout,
         };
         let deadline = tokio::time::Instant::from_std(start + limit);
-        if self.0.deadline() != deadline {
-            self.0.as_mut().reset(deadline);
+        if self.sleep.deadline() != deadline {
+            self.sleep.as_mut().reset(deadline);
         }
-        self.0.as_mut().poll(cx)
+        self.sleep.as_mut().poll(cx)
     }
 }
 
 /// One instance.
 struct Worker {
     grants: Arc<Grants>,
+    call_timeout: Duration,
+    stopping: Arc<AtomicBool>,
 }
 
 impl WorkerState for Worker {
@@ -284,12 +305,14 @@ impl WorkerState for Worker {
         _data: (),
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        Box::pin(tokio::time::sleep(REQUEST_TIMEOUT))
+        Box::pin(tokio::time::sleep(self.call_timeout))
     }
 
     fn drop(&self, store: Store<Ctx>, result: wasmtime::Result<()>) {
         drop(store);
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !self.stopping.load(Ordering::Acquire)
+        {
             tracing::warn!(
                 component = self.grants.component,
                 trace = format!("{error:?}"),

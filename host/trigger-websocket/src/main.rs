@@ -20,7 +20,7 @@ mod stores;
 mod up;
 mod variables;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,6 +34,9 @@ use crate::launch::Launch;
 const MANIFEST: &str = "spin.toml";
 
 fn main() -> ExitCode {
+    // A component's fault is described by its own trace; one of this program beside it, a
+    // millisecond's work when RUST_BACKTRACE is set, helps nobody.
+    wasmtime::error::disable_backtrace();
     let cli = Cli::read();
     let done = if cli.launch_metadata_only {
         launch::metadata()
@@ -111,6 +114,7 @@ fn start_log(options: &RunOptions) {
     }
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match options.log_format {
         LogFormat::Text => log.init(),

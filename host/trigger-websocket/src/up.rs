@@ -84,6 +84,10 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         .with_context(|| format!("cannot start WebAssembly with {}", stores.cache().display()))?;
     let lanes = Lanes::new(lanes::Limits::default(), Arc::new(CheckedBefore))
         .context("cannot set up TLS for outbound sockets")?;
+    tracing::info!(
+        "preparing components: compiled once, then loaded from {}",
+        stores.cache().display()
+    );
     let prepared = prepare_all(&engine, &app).await?;
     let assembly = Assembly {
         engine,
@@ -95,10 +99,9 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     let service = assembly.assemble(&app, prepared)?;
     let signals = Signals::install()?;
     announce(&app, &stores, started);
-    // The one line on standard output that programs wait for.
+    // The one line on standard output that programs wait for; nobody has to.
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on http://{address}")?;
-    stdout.flush()?;
+    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 
     serve(listener, service, lanes, signals, options.shutdown_timeout).await;
     if let Some(simulator) = simulator {
@@ -172,7 +175,14 @@ impl Assembly<'_> {
             let grants = self.grants(component)?;
             let http = serves
                 .http
-                .then(|| HttpComponent::new(&self.engine, pre.clone(), Arc::clone(&grants)))
+                .then(|| {
+                    HttpComponent::new(
+                        &self.engine,
+                        pre.clone(),
+                        Arc::clone(&grants),
+                        self.options.call_timeout,
+                    )
+                })
                 .transpose()
                 .map_err(anyhow::Error::from)
                 .with_context(|| format!("component '{id}' has an HTTP handler of another kind"))?
@@ -184,7 +194,11 @@ impl Assembly<'_> {
                          this host's"
                     )
                 })?;
-                let pool = InstancePool::new(&self.engine, pre, grants, PoolLimits::default());
+                let limits = PoolLimits {
+                    call_timeout: self.options.call_timeout,
+                    ..PoolLimits::default()
+                };
+                let pool = InstancePool::new(&self.engine, pre, grants, limits);
                 let mailbox = AppMailbox::new(pool);
                 self.lanes.start(Arc::new(mailbox.clone()));
                 Some(mailbox)

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod outbound_http;
 pub mod output;
 pub mod realtime;
+pub mod system;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,12 +93,10 @@ pub fn new_store(engine: &Engine, grants: &Arc<Grants>) -> Store<Ctx> {
 /// All that a component can import.
 ///
 /// # Errors
-/// Never, unless two modules offer the same interface.
+/// Never, unless two modules offered the same interface.
 pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    system::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     wasi::keyvalue::store::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
     wasi::keyvalue::atomics::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;

@@ -106,7 +106,6 @@ async fn obey(lane: &str, command: &str) -> Result<String, String> {
         "config" => format!("{:?}", config::get(rest)),
         "environment" => format!("{:?}", std::env::vars().collect::<Vec<_>>()),
         "files" => format!("{:?}", std::fs::read_dir("/").map(|_| ()).map_err(|e| e.kind())),
-        "connect" => format!("{:?}", std::net::TcpStream::connect(rest).map(|_| ()).is_ok()),
         "store" => format!("{:?}", store::open(rest).map(|_| ())),
         "increment" => {
             let bucket = store::open("default").map_err(|error| format!("{error:?}"))?;

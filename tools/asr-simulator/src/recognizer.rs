@@ -5,7 +5,7 @@
 //! to the last; one tenth is enough. A second is under way until its time is over, or until another
 //! mark is heard, and it is always whole in one sentence: a sentence does not end within it. The
 //! same second again, later or with its tenths starting anew, is another word.
-//! Unmarked voice is words too ([`crate::voice`]).
+//! Unmarked voice is words too (by energy alone, see `voice.rs`).
 //!
 //! A sentence ends after `sentence_seconds` marked seconds, after a pause of `max_silence_ms` and,
 //! when none of these comes, after [`MAX_SENTENCE_MS`]. Silence is no sentence.

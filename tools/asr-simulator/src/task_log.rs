@@ -60,9 +60,9 @@ pub struct TaskRecord {
     pub heard: Vec<HeardSecond>,
     /// Marked seconds beyond [`MAX_HEARD_SECONDS`], not in `heard`.
     pub heard_unlisted: u64,
-    /// The final sentences' texts are not kept; this many there were.
+    /// How many final sentences were sent; their texts are not kept.
     pub finals: u32,
-    /// And this many intermediate results.
+    /// How many intermediate results were sent.
     pub intermediates: u32,
 }
 

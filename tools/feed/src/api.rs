@@ -60,6 +60,15 @@ pub struct Utterance {
     pub end_ms: u64,
 }
 
+/// How far the recognition of a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recognition {
+    /// Stored seconds that were not given to the recognition yet.
+    pub backlog: u64,
+    /// Final texts.
+    pub utterances: u64,
+}
+
 /// The answer to `finalize`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Finalized {
@@ -118,16 +127,25 @@ impl Api {
         Ok(page.items)
     }
 
-    /// How many utterances a stream has.
+    /// How far the recognition of a stream is.
     ///
     /// # Errors
     /// When the gateway does not answer or refuses.
-    pub async fn utterance_count(&self, role: Role) -> Result<u64, Error> {
+    pub async fn recognition(&self, role: Role) -> Result<Recognition, Error> {
         let request = self.client.get(self.session_route("state"));
         let state: Value = self.ask(request, ANSWER_TIMEOUT).await?;
-        state["utterance_count_by_stream"][role.as_str()]
-            .as_u64()
-            .ok_or_else(|| self.foreign("its state has no utterance_count_by_stream"))
+        let number = |field: &Value, name: &str| {
+            field
+                .as_u64()
+                .ok_or_else(|| self.foreign(format!("its state has no {name}")))
+        };
+        let role = role.as_str();
+        let backlog = &state["asr_by_stream"][role]["backlog_chunks"];
+        let utterances = &state["utterance_count_by_stream"][role];
+        Ok(Recognition {
+            backlog: number(backlog, "backlog_chunks")?,
+            utterances: number(utterances, "utterance_count_by_stream")?,
+        })
     }
 
     /// Writes `result.json`.

@@ -29,7 +29,7 @@ const RESAMPLED_AT_ONCE: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not there, or not ours to read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read {
         /// Of the file.
         path: PathBuf,

@@ -14,10 +14,13 @@ use feed::display::Display;
 use feed::session::{Gateway, Role, SessionId};
 use feed::stream::{self, Plan, Summary};
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How often new text is asked for.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// Audio that was streamed faster than it can be recognised is waited for, as long as there is less
+/// of it than this long ago.
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Streams audio files into a running gateway, as if they were being said now, and shows the text.
 ///
@@ -112,7 +115,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let mut live = Live::new(api.clone(), display.clone(), &roles);
     let streamed = tokio::select! {
         streamed = futures::future::join_all(streams) => streamed,
-        () = live.follow() => return Ok(false),
+        never = live.follow() => never,
     };
 
     let mut summaries = Vec::new();
@@ -130,17 +133,19 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let finalized = if arguments.no_finalize {
         None
     } else {
+        live.drain().await?;
         display.line("finalizing: waiting for the last words");
-        Some(
-            api.finalize()
-                .await
-                .context("cannot finalize the session")?,
-        )
+        let finalized = api.finalize().await.with_context(|| {
+            format!(
+                "the audio is stored, but not finalized; to try again, give the same files with --session '{session}'"
+            )
+        })?;
+        Some(finalized)
     };
     live.poll().await?;
     let mut counts = Vec::new();
     for (role, summary) in summaries {
-        counts.push((role, summary, api.utterance_count(role).await?));
+        counts.push((role, summary, api.recognition(role).await?.utterances));
     }
     if arguments.json {
         print_json(&session, &counts, finalized.as_ref(), complete);
@@ -167,14 +172,44 @@ impl Live {
         }
     }
 
-    /// Does not end.
-    async fn follow(&mut self) {
+    async fn follow(&mut self) -> ! {
         let mut ticks = interval(POLL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             // The streams notice by themselves when the gateway is gone, and say so.
             let _ = self.poll().await;
+        }
+    }
+
+    /// Waits until the recognition has had all that is stored, or does not get on.
+    async fn drain(&mut self) -> Result<(), api::Error> {
+        let mut ticks = interval(POLL_EVERY);
+        let mut least = u64::MAX;
+        let mut least_since = Instant::now();
+        loop {
+            ticks.tick().await;
+            self.poll().await?;
+            let mut backlog = 0;
+            for (role, _) in &self.seen {
+                backlog += self.api.recognition(*role).await?.backlog;
+            }
+            if backlog == 0 {
+                return Ok(());
+            }
+            if backlog < least {
+                if least == u64::MAX {
+                    self.display
+                        .line(&format!("{backlog} s of audio wait to be recognised"));
+                }
+                least = backlog;
+                least_since = Instant::now();
+            } else if least_since.elapsed() > BACKLOG_PATIENCE {
+                self.display.line(&format!(
+                    "{backlog} s of audio are not recognised and will be missing: the recognition does not get on; see asr_by_stream in the session's state"
+                ));
+                return Ok(());
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use interview_session::config::ConfigPatch;
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
 use interview_session::ingest::IngestRecord;
-use interview_session::role::ByRole;
+use interview_session::role::{ByRole, StreamRole};
 use interview_session::session_document::SessionDocument;
 use interview_session::state_view::{StateParts, StateView};
 use interview_session::stored::{self, to_json};
@@ -47,6 +47,9 @@ impl Session {
             let document = streams.get(role).capture.as_deref();
             document.map(|text| stored::read("capture", text)).transpose()
         })?;
+        // What a recorder says of itself is part of the session's state; chunks are not.
+        let said_at = |role| capture.get(role).as_ref().map(|c: &CaptureRecord| c.updated_at);
+        let said_at = StreamRole::ALL.into_iter().filter_map(said_at).max();
         Ok(Session {
             document: SessionDocument::read(&view.session)?,
             ingest: ByRole::try_new(|role| {
@@ -58,7 +61,7 @@ impl Session {
             events: ByRole::new(|role| streams.get(role).events),
             capture: capture_by_stream(capture, never),
             figures: ByRole::try_new(|role| AsrFigures::load(streams.get(role).figures.as_deref()))?,
-            updated_at: view.updated_at.map(EpochMs),
+            updated_at: view.updated_at.map(EpochMs).max(said_at),
             now,
             never,
         })

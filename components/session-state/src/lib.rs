@@ -147,7 +147,7 @@ impl wit::Guest for SessionState {
         let (session, changed_at) = shared::document(config.as_deref(), speakers.as_deref())?;
         Ok(wit::SessionView {
             created_at,
-            updated_at: created_at.max(changed_at),
+            updated_at: changed_at,
             session,
             mixed: stream_view(&store, &keys, StreamRole::Mixed)?,
             teacher: stream_view(&store, &keys, StreamRole::Teacher)?,

@@ -2,5 +2,11 @@
 //! and themes can share a gateway. `cargo test -p end-to-end restart::` runs one of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod asr_down;
+mod bad_input;
 mod conformance;
+mod identity;
+mod port;
+mod restart;
 mod smoke;
+mod transcription;

@@ -24,7 +24,8 @@ pub fn compare(recorded: &Value, ours: &Value) -> Vec<Difference> {
 
 fn descend(at: &str, recorded: Option<&Value>, ours: Option<&Value>, found: &mut Vec<Difference>) {
     match (recorded, ours) {
-        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+        // Frames of two types have nothing to compare: they differ as a whole.
+        (Some(Value::Object(a)), Some(Value::Object(b))) if a.get("type") == b.get("type") => {
             let only_ours = b.keys().filter(|name| !a.contains_key(*name));
             for name in a.keys().chain(only_ours) {
                 descend(&below(at, name), a.get(name), b.get(name), found);
@@ -98,6 +99,17 @@ mod tests {
                 ours: Some(json!(4))
             }
         );
+    }
+
+    #[test]
+    fn frames_of_two_types_differ_as_a_whole() {
+        let (ack, error) = (
+            json!({"f": {"type": "ack", "n": 1}}),
+            json!({"f": {"type": "error"}}),
+        );
+        let found = compare(&ack, &error);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].ours, Some(error["f"].clone()));
     }
 
     #[test]

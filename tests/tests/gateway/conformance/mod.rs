@@ -5,6 +5,7 @@
 //! Every difference has to be in [`deviations::DEVIATIONS`], with the reason why it may be; an entry
 //! that is not needed fails the test as well.
 
+mod allowances;
 mod compare;
 mod deviations;
 mod replay;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use end_to_end::{Asr, Gateway, Settings, Shared, build};
 use serde_json::Value;
 
-use deviations::Allowances;
+use allowances::Allowances;
 use replay::Replay;
 
 #[tokio::test]

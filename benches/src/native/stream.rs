@@ -138,7 +138,10 @@ impl Batch<'_> {
             let room = socket.map_or(0, |socket| self.context.lanes.room(&socket).unwrap_or(0));
             let inputs = std::mem::take(&mut self.inputs);
             let (state, actions) = funasr::step(state, &self.context.asr, self.now.0, self.now.0, room, inputs);
-            self.write("bridge", serde_json::to_string(&state)?);
+            let state = serde_json::to_string(&state)?;
+            if bridge != Some(state.as_str()) {
+                self.write("bridge", state);
+            }
             for action in actions {
                 match action {
                     Action::Sentence(sentence) => self.sentence(&sentence)?,

@@ -83,7 +83,13 @@ impl<'a> Stream<'a> {
 
     async fn take(&mut self, event: Event) {
         match event {
-            Event::Accepted(_) => {}
+            // Timers end with the process, and the first client after a restart may send nothing for
+            // a while: a ring that comes too early finds nothing due and sets the timer anew.
+            Event::Accepted(_) => {
+                if self.bridge.is_some() {
+                    self.inputs.push(Input::Timer);
+                }
+            }
             Event::Frames(frames) if frames.context == CLIENT => {
                 for payload in &frames.payloads {
                     if !self.outbox.is_closing(&frames.socket) {
@@ -164,8 +170,11 @@ impl<'a> Stream<'a> {
             room.saturating_sub(CONTROL_ROOM),
             &inputs,
         )?;
-        self.bridge = Some(outcome.state.clone());
-        self.changes.bridge = Some(outcome.state);
+        // Much of what a service says, such as a sentence that is still growing, changes nothing.
+        if self.bridge.as_ref() != Some(&outcome.state) {
+            self.bridge = Some(outcome.state.clone());
+            self.changes.bridge = Some(outcome.state);
+        }
         let mut later = Vec::new();
         for action in outcome.actions {
             match action {

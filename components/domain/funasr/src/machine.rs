@@ -127,6 +127,8 @@ impl Machine<'_> {
                 }
             }
             Input::Flush(id) => {
+                // It may be the first to come after a restart, with which the timer died.
+                self.state.timer_at = None;
                 if self.state.flushes.len() >= MAX_FLUSHES {
                     let untranscribed = self.state.untranscribed();
                     self.actions.push(Action::Flushed { id, untranscribed });

@@ -213,6 +213,17 @@ fn a_flush_finishes_the_task_and_is_answered_when_all_is_final() {
 }
 
 #[test]
+fn a_flush_after_a_restart_does_not_trust_the_old_timer() {
+    let mut stream = Stream::new();
+    stream.store(1);
+    let task = stream.task();
+    stream.give([Input::OpenFailed { task, status: None, reason: "down".into() }]);
+    // The process dies with its timers, and starts again within the pause.
+    let actions = stream.give([Input::Flush("f".into())]);
+    assert!(actions.iter().any(|action| matches!(action, Action::SetTimer(_))), "{actions:?}");
+}
+
+#[test]
 fn flushes_are_bounded_and_answered_at_once_when_asr_is_off() {
     let mut stream = Stream::new();
     stream.store(3);

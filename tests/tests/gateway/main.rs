@@ -9,4 +9,5 @@ mod identity;
 mod port;
 mod restart;
 mod smoke;
+mod spin_trigger;
 mod transcription;

@@ -135,10 +135,8 @@ async fn the_store_is_spins_own_file() {
         .configure("in-sqlite", &json!({"interviewer_name": "Ada"}))
         .await;
     for path in ["state", "events", "utterances"] {
-        gateway
-            .get(&format!("/v1/sessions/only-read/{path}"))
-            .await
-            .ok();
+        let read = gateway.get(&format!("/v1/sessions/only-read/{path}")).await;
+        assert_eq!(read.status, 200, "{path}");
     }
     gateway.terminate().await;
     let path = gateway.state_dir().join("sqlite_key_value.db");

@@ -1,13 +1,17 @@
 //! What the original's smoke test did.
 
 use asr_simulator::mark;
-use end_to_end::{Received, Shared};
+use end_to_end::{Gateway, Received, Shared};
 use serde_json::json;
 
 #[tokio::test]
 async fn six_pipelined_chunks_are_stored_and_the_stream_closes_in_order() {
-    let gateway = Shared::gateway().await;
-    let mut stream = gateway.open("smoke", "mixed").await;
+    play(&*Shared::gateway().await, "smoke").await;
+}
+
+/// The smoke test in a session of its own.
+pub async fn play(gateway: &Gateway, session: &str) {
+    let mut stream = gateway.open(session, "mixed").await;
     let ready = stream
         .ask(&json!({"type": "hello", "stream_role": "mixed"}))
         .await;
@@ -22,7 +26,7 @@ async fn six_pipelined_chunks_are_stored_and_the_stream_closes_in_order() {
             ack,
             json!({
                 "type": "ack", "stream_role": "mixed", "seq": seq, "status": "stored",
-                "key": format!("sessions/smoke/chunks/{seq:08}.pcm"),
+                "key": format!("sessions/{session}/chunks/{seq:08}.pcm"),
                 "last_seq": seq, "missing_count": 0, "duplicate_count": 0,
             })
         );
@@ -43,7 +47,7 @@ async fn six_pipelined_chunks_are_stored_and_the_stream_closes_in_order() {
     };
     assert_eq!(stream.next().await, end);
 
-    let ingest = &gateway.state("smoke").await["ingest"];
+    let ingest = &gateway.state(session).await["ingest"];
     assert_eq!(ingest["received_chunks"], 6, "{ingest}");
     assert_eq!(ingest["missing_chunks"], 0, "{ingest}");
     assert_eq!(ingest["bytes_stored"], 6 * 32_000, "{ingest}");

@@ -452,13 +452,6 @@ pub const DEVIATIONS: &[Deviation] = &[
         Is("0"),
         SILENCE,
     ),
-    entry(
-        CHUNKS,
-        &["state-at-end"],
-        &["body/updated_at"],
-        Varies,
-        "a session is changed when it is created; the original had null until its state was written",
-    ),
     // capture-status
     entry(
         "capture-status",

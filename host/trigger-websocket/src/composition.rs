@@ -2,116 +2,18 @@
 //! `[component.X.dependencies]` is one instance, and satisfies every import that its name matches.
 //! It reads no manifest and runs nothing.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use app_manifest::{Component, Dependency};
-use thiserror::Error;
 use wac_graph::types::{Package, SubtypeChecker};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 
-use crate::capability::inheritance;
+pub use error::CompositionError;
 
-/// Why a component cannot be made. Every message names the component and says what to change.
-#[derive(Debug, Error)]
-pub enum CompositionError {
-    /// The file of the component or of a dependency is not there or cannot be read.
-    #[error("component '{component}': cannot read {}: {source}. Build it first: `trigger-websocket up --build`", path.display())]
-    Unreadable {
-        /// Its id in the manifest.
-        component: String,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is something else.
-    #[error("component '{component}': {} is not a WebAssembly component ({reason}). Build it with `--target wasm32-wasip2`", path.display())]
-    NotAComponent {
-        /// Its id in the manifest.
-        component: String,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The name of a dependency matches nothing that the component imports.
-    #[error(
-        "component '{component}' imports nothing that its dependency \"{dependency}\" names. It imports: {imports}"
-    )]
-    Unmatched {
-        /// Its id in the manifest.
-        component: String,
-        /// The entry's name.
-        dependency: String,
-        /// What could be named.
-        imports: String,
-    },
-    /// Two dependencies satisfy one import.
-    #[error(
-        "component '{component}': both \"{first}\" and \"{second}\" satisfy its import {import}. Remove one"
-    )]
-    Conflict {
-        /// Its id in the manifest.
-        component: String,
-        /// An entry's name.
-        first: String,
-        /// Another entry's name.
-        second: String,
-        /// The import.
-        import: String,
-    },
-    /// The dependency does not export what is imported.
-    #[error("component '{component}': the dependency \"{dependency}\" ({}) does not export {export}. It exports: {exports}", path.display())]
-    MissingExport {
-        /// Its id in the manifest.
-        component: String,
-        /// The entry's name.
-        dependency: String,
-        /// Its file.
-        path: PathBuf,
-        /// What is missing.
-        export: String,
-        /// What it has.
-        exports: String,
-    },
-    /// The export is not what is imported.
-    #[error(
-        "component '{component}': {export} of its dependency \"{dependency}\" is not the interface it imports: {reason}. Build both from the same WIT"
-    )]
-    Mismatch {
-        /// Its id in the manifest.
-        component: String,
-        /// The entry's name.
-        dependency: String,
-        /// The export.
-        export: String,
-        /// Where the types differ.
-        reason: String,
-    },
-    /// A dependency imports what it may not use.
-    #[error(
-        "component '{component}': its dependency \"{dependency}\" imports {import} but does not inherit the configuration. Add `inherit_configuration = [\"{needed}\"]` to the dependency, if it may use it"
-    )]
-    NotInherited {
-        /// Its id in the manifest.
-        component: String,
-        /// The entry's name.
-        dependency: String,
-        /// What it imports.
-        import: String,
-        /// What it needs to inherit.
-        needed: &'static str,
-    },
-    /// The parts do not make a whole.
-    #[error("component '{component}' cannot be composed with its dependencies: {reason}")]
-    Failed {
-        /// Its id in the manifest.
-        component: String,
-        /// What went wrong.
-        reason: String,
-    },
-}
+use crate::capability::inheritance;
 
 /// The bytes of `component` with its dependencies inside.
 ///
@@ -322,5 +224,166 @@ impl<'a> Composer<'a> {
             });
         }
         Ok(name.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use app_manifest::App;
+    use wasmtime::component::Linker;
+    use wasmtime::{Engine, Store};
+
+    /// Imports two interfaces of one package and exports their sum.
+    const ROOT: &str = r#"(component
+        (import "a:b/one@1.0.0" (instance $one (export "get" (func (result u32)))))
+        (import "a:b/two@1.0.0" (instance $two (export "get" (func (result u32)))))
+        (core func $one (canon lower (func $one "get")))
+        (core func $two (canon lower (func $two "get")))
+        (core module $m
+            (import "" "one" (func $one (result i32)))
+            (import "" "two" (func $two (result i32)))
+            (func (export "sum") (result i32) (i32.add (call $one) (call $two))))
+        (core instance $i (instantiate $m (with "" (instance
+            (export "one" (func $one)) (export "two" (func $two))))))
+        (func (export "sum") (result u32) (canon lift (core func $i "sum"))))"#;
+
+    /// Counts its calls from 1, in one counter for both interfaces.
+    const LEAF: &str = r#"(component
+        (core module $m
+            (global $calls (mut i32) (i32.const 0))
+            (func (export "get") (result i32)
+                (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+                (global.get $calls)))
+        (core instance $i (instantiate $m))
+        (func $get (result u32) (canon lift (core func $i "get")))
+        (instance $counter (export "get" (func $get)))
+        (export "a:b/one@1.0.0" (instance $counter))
+        (export "a:b/two@1.0.0" (instance $counter)))"#;
+
+    fn with_import(import: &str) -> String {
+        let import = format!(r#"(component (import "{import}" (instance))"#);
+        LEAF.replacen("(component", &import, 1)
+    }
+
+    /// What compose says to this app: the dependencies of the component `root`, a leaf's code.
+    fn compose_with(dependencies: &str, leaf: &str) -> Result<Vec<u8>, CompositionError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join("root.wasm"),
+            wat::parse_str(ROOT).unwrap(),
+        )
+        .unwrap();
+        std::fs::write(
+            folder.path().join("leaf.wasm"),
+            wat::parse_str(leaf).unwrap(),
+        )
+        .unwrap();
+        let manifest = format!(
+            r#"
+            spin_manifest_version = 2
+            [application]
+            name = "test"
+            [[trigger.websocket]]
+            route = "/..."
+            component = "root"
+            [component.root]
+            source = "root.wasm"
+            [component.root.dependencies]
+            {dependencies}
+            [component.leaf]
+            source = "leaf.wasm"
+            "#
+        );
+        let path = folder.path().join("spin.toml");
+        std::fs::write(&path, manifest).unwrap();
+        compose(&App::from_spin_toml(&path).unwrap().components["root"])
+    }
+
+    fn sum(bytes: &[u8]) -> u32 {
+        let engine = Engine::default();
+        let component = wasmtime::component::Component::from_binary(&engine, bytes).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Linker::new(&engine)
+            .instantiate(&mut store, &component)
+            .unwrap();
+        let sum = instance
+            .get_typed_func::<(), (u32,)>(&mut store, "sum")
+            .unwrap();
+        sum.call(&mut store, ()).unwrap().0
+    }
+
+    const PACKAGE: &str = r#""a:b@1.0.0" = { component = "leaf" }"#;
+    const INTERFACES: &str = r#"
+        "a:b/one@1.0.0" = { component = "leaf" }
+        "a:b/two@1.0.0" = { component = "leaf" }"#;
+
+    #[test]
+    fn an_entry_that_names_a_package_is_one_instance() {
+        assert_eq!(sum(&compose_with(PACKAGE, LEAF).unwrap()), 1 + 2);
+    }
+
+    #[test]
+    fn two_entries_are_two_instances() {
+        assert_eq!(sum(&compose_with(INTERFACES, LEAF).unwrap()), 1 + 1);
+    }
+
+    #[test]
+    fn a_dependency_that_matches_nothing_is_refused() {
+        let error = compose_with(r#""x:y/z@1.0.0" = { component = "leaf" }"#, LEAF).unwrap_err();
+        assert!(
+            matches!(error, CompositionError::Unmatched { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("a:b/one@1.0.0"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_export_is_named() {
+        let leaf = LEAF.replace("a:b/two", "a:b/three");
+        let error = compose_with(PACKAGE, &leaf).unwrap_err();
+        assert!(
+            matches!(error, CompositionError::MissingExport { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_export_of_another_type_is_refused() {
+        let leaf = LEAF.replace("(func $get (result u32)", "(func $get (result s32)");
+        let error = compose_with(PACKAGE, &leaf).unwrap_err();
+        assert!(
+            matches!(error, CompositionError::Mismatch { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_inherited_must_not_be_imported() {
+        let leaf = with_import("wasi:keyvalue/store@0.2.0-draft2");
+        let error = compose_with(PACKAGE, &leaf).unwrap_err();
+        assert!(
+            matches!(error, CompositionError::NotInherited { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("key_value_stores"), "{error}");
+        let inheriting =
+            PACKAGE.replace("}", r#", inherit_configuration = ["key_value_stores"] }"#);
+        compose_with(&inheriting, &leaf).unwrap();
+        let other = PACKAGE.replace("}", r#", inherit_configuration = ["variables"] }"#);
+        assert!(compose_with(&other, &leaf).is_err());
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_advice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spin.toml");
+        let manifest = "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
+            [[trigger.websocket]]\nroute = \"/...\"\ncomponent = \"root\"\n\
+            [component.root]\nsource = \"root.wasm\"\n";
+        std::fs::write(&path, manifest).unwrap();
+        let error = compose(&App::from_spin_toml(&path).unwrap().components["root"]).unwrap_err();
+        assert!(error.to_string().contains("--build"), "{error}");
     }
 }

@@ -1,7 +1,8 @@
-//! Builds what the tests run: the host, into the target directory that the test itself was built
-//! into, so that nothing is built twice, and the components, where spin.toml looks for them.
+//! Builds what the tests run: the host and `feed`, into the target directory that the test itself was
+//! built into, so that nothing is built twice, and the components, where spin.toml looks for them.
 //!
-//! `GATEWAY_BIN` names a host that is built already; with `GATEWAY_NO_BUILD=1` nothing is built.
+//! `GATEWAY_BIN` names a host that is built already, with `feed` beside it; with `GATEWAY_NO_BUILD=1`
+//! nothing is built.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,6 +16,7 @@ pub const GATEWAY_BIN: &str = "GATEWAY_BIN";
 pub const GATEWAY_NO_BUILD: &str = "GATEWAY_NO_BUILD";
 
 const HOST: &str = "trigger-websocket";
+const FEED: &str = "feed";
 const COMPONENTS: [&str; 5] = [
     "http-routes",
     "audio-stream",
@@ -46,6 +48,12 @@ pub fn host() -> &'static Path {
     &HOST_PATH
 }
 
+/// The program that plays audio files into a gateway.
+#[must_use]
+pub fn feed() -> PathBuf {
+    host().with_file_name(FEED)
+}
+
 /// Where the test was built into: `<target>/<profile>/deps/<test>`.
 #[must_use]
 pub fn target_dir() -> PathBuf {
@@ -67,7 +75,9 @@ fn build() -> PathBuf {
         let lock = File::create(target.join("end-to-end.lock")).expect("a lock file");
         lock.lock().expect("the lock for building");
         if given.is_none() {
-            run(cargo_build(&target).args(["--package", HOST]));
+            // Not by package: then cargo would choose other features for what it shares with the
+            // rest of the workspace, and build that a second time.
+            run(cargo_build(&target).args(["--bin", HOST, "--bin", FEED]));
         }
         // These flags would go before those in .cargo/config.toml.
         let mut components = cargo_build(&workspace().join("target"));

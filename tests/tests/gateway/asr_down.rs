@@ -84,7 +84,7 @@ async fn a_service_that_goes_mid_task_and_comes_back_hears_what_was_not_final_ag
 }
 
 #[tokio::test]
-async fn an_hour_of_trouble_in_small_the_service_comes_and_goes_and_nothing_is_lost() {
+async fn a_service_that_comes_and_goes_loses_nothing() {
     let mut asr = Asr::start().await;
     let gateway = Gateway::start(Settings::with_asr(&asr)).await;
     let session = "comes-and-goes";

@@ -8,6 +8,7 @@ mod conformance;
 mod identity;
 mod port;
 mod restart;
+mod samples;
 mod smoke;
 mod spin_trigger;
 mod transcription;

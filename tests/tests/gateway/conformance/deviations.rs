@@ -25,6 +25,7 @@ pub struct Deviation {
     pub why: &'static str,
 }
 
+// Why.
 const HEALTH_IS_OURS: &str = "http-api.md: the store fields are our own, and a simulator is named";
 const METHODS: &str =
     "http-api.md: a known path with another method is 405; faults.md 27: HEAD is as GET";
@@ -36,6 +37,45 @@ const JUMP: &str =
 const SILENCE: &str = "the original's ASR service heard words in the audio, ours is sent silence";
 const IDS: &str = "http-api.md: an id has 1 to 128 characters; faults.md 27: NUL is a 4xx";
 
+// Themes, cases and values that come up again.
+const HELLO: &str = "ws-hello-status-ping";
+const CHUNKS: &str = "ws-chunks";
+const JSON: &str = r#""application/json; charset=utf-8""#;
+const NULL_BODY: &str = "faults.md 27: null in a body is a 4xx, never a 5xx";
+const LONG_REASON: &str =
+    "faults.md 27: a long close reason is cut at a character, the original broke off";
+const LARGE: &str = "http-api.md and the issue: frames over 1 MiB close with 1009";
+const NO_KEY: &[&str] = &[
+    "no-key/get",
+    "no-key/trailing-slash",
+    "no-key/two-trailing-slashes",
+    "no-key/query",
+];
+const HEALTH_POST: &[&str] = &["post", "asr-off/post", "windowed/post", "no-key/post"];
+const STATUS_AFTER_LATE: &[&str] = &[
+    "status-after-gap",
+    "status-after-wrong-size",
+    "status-after-wrong-size-with-gap",
+    "status-at-end",
+];
+
+const fn entry(
+    theme: &'static str,
+    cases: &'static [&'static str],
+    at: &'static [&'static str],
+    ours: Ours,
+    why: &'static str,
+) -> Deviation {
+    Deviation {
+        theme,
+        cases,
+        at,
+        ours,
+        why,
+    }
+}
+
+/// All of them.
 pub const DEVIATIONS: &[Deviation] = &[
     // health
     entry(
@@ -461,40 +501,3 @@ pub const DEVIATIONS: &[Deviation] = &[
         CLOSE,
     ),
 ];
-
-const HELLO: &str = "ws-hello-status-ping";
-const CHUNKS: &str = "ws-chunks";
-const JSON: &str = r#""application/json; charset=utf-8""#;
-const NULL_BODY: &str = "faults.md 27: null in a body is a 4xx, never a 5xx";
-const LONG_REASON: &str =
-    "faults.md 27: a long close reason is cut at a character, the original broke off";
-const LARGE: &str = "http-api.md and the issue: frames over 1 MiB close with 1009";
-const NO_KEY: &[&str] = &[
-    "no-key/get",
-    "no-key/trailing-slash",
-    "no-key/two-trailing-slashes",
-    "no-key/query",
-];
-const HEALTH_POST: &[&str] = &["post", "asr-off/post", "windowed/post", "no-key/post"];
-const STATUS_AFTER_LATE: &[&str] = &[
-    "status-after-gap",
-    "status-after-wrong-size",
-    "status-after-wrong-size-with-gap",
-    "status-at-end",
-];
-
-const fn entry(
-    theme: &'static str,
-    cases: &'static [&'static str],
-    at: &'static [&'static str],
-    ours: Ours,
-    why: &'static str,
-) -> Deviation {
-    Deviation {
-        theme,
-        cases,
-        at,
-        ours,
-        why,
-    }
-}

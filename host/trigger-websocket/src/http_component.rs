@@ -107,7 +107,12 @@ impl HttpComponent {
             }
             .boxed_unsync()
         });
-        let answer = self.handler.handle((), request).await;
+        // A task of its own, with the permit: when the client goes away the component is still at it.
+        let handler = self.handler.clone();
+        let handling = tokio::spawn(async move { (handler.handle((), request).await, permit) });
+        let Ok((answer, permit)) = handling.await else {
+            return plain(errors::internal());
+        };
         if too_large.load(Ordering::Acquire) {
             return plain(errors::too_large());
         }

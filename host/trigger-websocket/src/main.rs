@@ -23,12 +23,16 @@ mod variables;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use app_manifest::App;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, LogFormat, RunOptions, Up};
 use crate::launch::Launch;
+
+/// How long a file or a name look-up that is still being waited for may delay the end.
+const STRAGGLERS: Duration = Duration::from_secs(1);
 
 /// The name of a manifest in a folder.
 const MANIFEST: &str = "spin.toml";
@@ -100,7 +104,9 @@ fn serve(app: App, app_dir: PathBuf, options: &RunOptions) -> anyhow::Result<()>
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(up::run(app, &app_dir, options))
+    let done = runtime.block_on(up::run(app, &app_dir, options));
+    runtime.shutdown_timeout(STRAGGLERS);
+    done
 }
 
 fn start_log(options: &RunOptions) {

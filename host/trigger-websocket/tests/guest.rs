@@ -81,6 +81,31 @@ async fn an_instance_is_used_again() {
 }
 
 #[tokio::test]
+async fn an_instance_is_replaced_after_a_thousand_calls() {
+    let host = Host::start(&[]);
+    let mut ws = host.connect("/ws/recycle").await;
+    let mut before = 0;
+    for _ in 0..1_100 {
+        let calls: u32 = ask(&mut ws, "calls").await.parse().unwrap();
+        if calls < before {
+            assert!((900..=1_000).contains(&before), "{before}");
+            host.stop();
+            return;
+        }
+        before = calls;
+    }
+    panic!("{before} calls, and it is still the same instance");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let host = Host::start(&[]);
+    // It never reads: the close frame is not answered, so the first signal leaves time for another.
+    let _ws = host.connect("/ws/silent").await;
+    assert_eq!(host.terminate().insist(), Some(1));
+}
+
+#[tokio::test]
 async fn a_fault_costs_its_own_sockets_only() {
     let host = Host::start(&["--call-timeout", "1"]);
     let mut bystander = host.connect("/ws/bystander").await;

@@ -166,6 +166,22 @@ impl Ending {
         }
     }
 
+    /// Sends SIGTERM again and again until it ended; then its status.
+    pub fn insist(mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.0.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < WAIT, "it does not end");
+            Command::new("kill")
+                .arg(self.0.child.id().to_string())
+                .status()
+                .unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits until it ended with status 0; then its log.
     pub fn log(self) -> String {
         std::fs::read_to_string(self.finished().folder.path().join("log")).unwrap()

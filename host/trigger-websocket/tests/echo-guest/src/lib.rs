@@ -105,7 +105,10 @@ async fn obey(lane: &str, command: &str) -> Result<String, String> {
         "calls" => CALLS.get().to_string(),
         "config" => format!("{:?}", config::get(rest)),
         "environment" => format!("{:?}", std::env::vars().collect::<Vec<_>>()),
-        "files" => format!("{:?}", std::fs::read_dir("/").map(|_| ()).map_err(|e| e.kind())),
+        "files" => format!(
+            "{:?}",
+            std::fs::read_dir("/").map(|_| ()).map_err(|e| e.kind())
+        ),
         "store" => format!("{:?}", store::open(rest).map(|_| ())),
         "increment" => {
             let bucket = store::open("default").map_err(|error| format!("{error:?}"))?;
@@ -124,7 +127,9 @@ async fn obey(lane: &str, command: &str) -> Result<String, String> {
             .map(|_| ())
         ),
         "get" => {
-            let request = Request::get(rest).body(String::new()).map_err(|e| e.to_string())?;
+            let request = Request::get(rest)
+                .body(String::new())
+                .map_err(|e| e.to_string())?;
             match spin_sdk::http::send(request).await {
                 Ok(response) => response.status().as_u16().to_string(),
                 Err(error) => format!("{error:?}"),
@@ -143,9 +148,18 @@ async fn obey(lane: &str, command: &str) -> Result<String, String> {
 async fn http(request: Request) -> Result<impl IntoResponse, String> {
     use spin_sdk::http::body::IncomingBodyExt;
     CALLS.set(CALLS.get() + 1);
-    let path = request.uri().path().trim_start_matches('/').replace('/', " ");
+    let path = request
+        .uri()
+        .path()
+        .trim_start_matches('/')
+        .replace('/', " ");
     if path == "length" {
-        let length = request.into_body().bytes().await.map_err(|e| e.to_string())?.len();
+        let length = request
+            .into_body()
+            .bytes()
+            .await
+            .map_err(|e| e.to_string())?
+            .len();
         return Ok((StatusCode::OK, length.to_string()));
     }
     if path == "uri" {

@@ -47,7 +47,9 @@ pub async fn send(address: &str, name: &str, load: Load) -> anyhow::Result<Seen>
     }))
     .await?;
     let begin = Instant::now();
-    let streams = sockets.into_iter().map(|(id, socket)| stream(socket, id, &frames, load.window));
+    let streams = sockets
+        .into_iter()
+        .map(|(id, socket)| stream(socket, id, &frames, load.window));
     let acks = try_join_all(streams).await?;
     let wall = begin.elapsed();
     let mut acks: Vec<_> = acks.into_iter().flatten().collect();

@@ -56,7 +56,12 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Command::Native { listen, state_dir, asr_url }) = arguments.command {
+    if let Some(Command::Native {
+        listen,
+        state_dir,
+        asr_url,
+    }) = arguments.command
+    {
         return native::run(listen, &state_dir, asr_url).await;
     }
     let load = Load {

@@ -10,7 +10,11 @@ use crate::load::{Load, Seen, send};
 use crate::processes::Server;
 
 /// Sent before the measurement, so that neither side pays for its start in it.
-const WARM_UP: Load = Load { streams: 8, chunks: 20, window: 1 };
+const WARM_UP: Load = Load {
+    streams: 8,
+    chunks: 20,
+    window: 1,
+};
 
 /// One side of one round.
 struct Figures {
@@ -28,14 +32,20 @@ pub async fn compare(host: &Path, load: Load, rounds: u32) -> anyhow::Result<()>
         load.window,
         std::thread::available_parallelism().map_or(0, usize::from),
     );
-    println!("{:<12} {:>12} {:>10} {:>10} {:>10} {:>10}", "", "CPU us/chunk", "ack p50", "ack p99", "chunks/s", "peak MiB");
+    println!(
+        "{:<12} {:>12} {:>10} {:>10} {:>10} {:>10}",
+        "", "CPU us/chunk", "ack p50", "ack p99", "chunks/s", "peak MiB"
+    );
     let (mut native, mut components) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         native.push(measure("native", None, load).await?);
         components.push(measure("components", Some(host), load).await?);
     }
     let (native, components) = (median(native)?, median(components)?);
-    println!("median: native {native:.1} us, components {components:.1} us, ratio {:.2}", components / native);
+    println!(
+        "median: native {native:.1} us, components {components:.1} us, ratio {:.2}",
+        components / native
+    );
     Ok(())
 }
 
@@ -71,7 +81,9 @@ async fn measure(name: &str, host: Option<&Path>, load: Load) -> anyhow::Result<
 fn heard(simulator: &Simulator) -> u32 {
     let warm_up = WARM_UP.total();
     let all: usize = simulator.log().iter().map(|task| task.heard.len()).sum();
-    u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(warm_up)
+    u32::try_from(all)
+        .unwrap_or(u32::MAX)
+        .saturating_sub(warm_up)
 }
 
 fn print(name: &str, load: Load, figures: &Figures) {
@@ -91,5 +103,8 @@ fn print(name: &str, load: Load, figures: &Figures) {
 
 fn median(mut values: Vec<f64>) -> anyhow::Result<f64> {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().context("measure at least one round")
+    values
+        .get(values.len() / 2)
+        .copied()
+        .context("measure at least one round")
 }

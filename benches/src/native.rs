@@ -45,7 +45,9 @@ pub async fn run(listen: SocketAddr, state: &Path, asr_url: String) -> anyhow::R
     let listener = Listener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let limits = listener::Limits::default();
-    listener.run(Arc::new(Streams(lanes)), limits, CancellationToken::new()).await;
+    listener
+        .run(Arc::new(Streams(lanes)), limits, CancellationToken::new())
+        .await;
     Ok(())
 }
 
@@ -84,7 +86,9 @@ impl Mailbox for Native {
         let context = self.0.clone();
         async move {
             let handled = stream::handle(&context, &lane, events).await;
-            handled.map_err(|error| HandleError { reason: error.to_string() })
+            handled.map_err(|error| HandleError {
+                reason: error.to_string(),
+            })
         }
         .boxed()
     }
@@ -96,20 +100,34 @@ impl Service for Streams {
     fn admit(&self, request: Parts) -> BoxFuture<'static, Admit> {
         let lane = match Route::parse(request.uri.path()) {
             Some(Route::Audio { session, role }) => {
-                let (session, role) = (SessionId::from_path_segment(session), StreamRole::parse(role));
-                session.ok().zip(role.ok()).map(|(session, role)| Lane::Stream { session, role })
+                let (session, role) = (
+                    SessionId::from_path_segment(session),
+                    StreamRole::parse(role),
+                );
+                session
+                    .ok()
+                    .zip(role.ok())
+                    .map(|(session, role)| Lane::Stream { session, role })
             }
             _ => None,
         };
         let admit = match lane {
-            Some(lane) => Admit::Accept { lane: lane.to_string(), context: stream::CLIENT.into() },
+            Some(lane) => Admit::Accept {
+                lane: lane.to_string(),
+                context: stream::CLIENT.into(),
+            },
             None => Admit::NotWebSocket,
         };
         async { admit }.boxed()
     }
 
-    fn http(&self, _: Request<hyper::body::Incoming>) -> BoxFuture<'static, Response<listener::Body>> {
-        let body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync();
+    fn http(
+        &self,
+        _: Request<hyper::body::Incoming>,
+    ) -> BoxFuture<'static, Response<listener::Body>> {
+        let body = Full::new(Bytes::new())
+            .map_err(|never| match never {})
+            .boxed_unsync();
         async { Response::new(body) }.boxed()
     }
 

@@ -22,24 +22,42 @@ impl Server {
     /// The real host on this repository's spin.toml.
     pub async fn host(binary: &Path, state: &Path, asr_url: &str) -> anyhow::Result<Server> {
         let mut command = Command::new(binary);
-        command.arg("up").args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(state);
-        command.env("ALIYUN_DASHSCOPE_API_KEY", "bench").env("ASR_WS_URL", asr_url);
-        command.env("ASR_CATCH_UP_SPEED", "1000").env("RUST_LOG", "error");
+        command
+            .arg("up")
+            .args(["--listen", "127.0.0.1:0", "--state-dir"])
+            .arg(state);
+        command
+            .env("ALIYUN_DASHSCOPE_API_KEY", "bench")
+            .env("ASR_WS_URL", asr_url);
+        command
+            .env("ASR_CATCH_UP_SPEED", "1000")
+            .env("RUST_LOG", "error");
         Server::start(command).await
     }
 
     /// The native program, which is this one.
     pub async fn native(state: &Path, asr_url: &str) -> anyhow::Result<Server> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["native", "--listen", "127.0.0.1:0", "--asr-url", asr_url, "--state-dir"]);
+        command.args([
+            "native",
+            "--listen",
+            "127.0.0.1:0",
+            "--asr-url",
+            asr_url,
+            "--state-dir",
+        ]);
         command.arg(state);
         Server::start(command).await
     }
 
     async fn start(mut command: Command) -> anyhow::Result<Server> {
-        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().with_context(
-            || format!("{command:?} does not start: run `cargo up` once, it builds the host"),
-        )?;
+        let mut child = command
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| {
+                format!("{command:?} does not start: run `cargo up` once, it builds the host")
+            })?;
         let stdout = child.stdout.take().context("no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
         let address = tokio::time::timeout(START_LIMIT, async {
@@ -50,7 +68,9 @@ impl Server {
             }
             bail!("the server ended before it listened")
         });
-        let address = address.await.context("the server does not listen in time")??;
+        let address = address
+            .await
+            .context("the server does not listen in time")??;
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Server { child, address })
     }
@@ -63,7 +83,11 @@ impl Server {
         // The name in parentheses may hold anything: fields are counted after it.
         let fields = stat.rsplit(')').next().unwrap_or_default();
         let ticks = |n: usize| -> anyhow::Result<u64> {
-            Ok(fields.split_whitespace().nth(n).context("odd /proc/pid/stat")?.parse()?)
+            Ok(fields
+                .split_whitespace()
+                .nth(n)
+                .context("odd /proc/pid/stat")?
+                .parse()?)
         };
         // A tick is 10 ms on Linux, whatever its kernel's own is.
         Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
@@ -75,7 +99,8 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+                .unwrap_or(0)
         };
         Ok((field("VmRSS:"), field("VmHWM:")))
     }

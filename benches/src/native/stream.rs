@@ -41,12 +41,18 @@ struct Batch<'a> {
 }
 
 pub async fn handle(context: &Context, lane: &str, events: Vec<Event>) -> anyhow::Result<()> {
-    let Lane::Stream { session, role } = Lane::parse(lane)? else { return Ok(()) };
+    let Lane::Stream { session, role } = Lane::parse(lane)? else {
+        return Ok(());
+    };
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let now = EpochMs(u64::try_from(since.as_millis())?);
     let wanted = ["created", "ingest", "bridge"].map(|kind| key(&session, role, kind));
     let mut records = texts(context.store.get_many(&wanted)?).into_iter();
-    let (created, ingest, bridge) = (records.next().flatten(), records.next().flatten(), records.next().flatten());
+    let (created, ingest, bridge) = (
+        records.next().flatten(),
+        records.next().flatten(),
+        records.next().flatten(),
+    );
     let mut batch = Batch {
         context,
         now,
@@ -69,31 +75,48 @@ pub async fn handle(context: &Context, lane: &str, events: Vec<Event>) -> anyhow
 
 impl Batch<'_> {
     fn write(&mut self, kind: &str, document: String) {
-        self.writes.push((key(&self.session, self.role, kind), document.into_bytes()));
+        self.writes
+            .push((key(&self.session, self.role, kind), document.into_bytes()));
     }
 
     async fn take(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
-            Event::Frames { socket, context, payloads, .. } if &*context == CLIENT => {
+            Event::Frames {
+                socket,
+                context,
+                payloads,
+                ..
+            } if &*context == CLIENT => {
                 for payload in payloads {
                     let answer = self.client_frame(&payload).await?;
-                    self.answers.push((socket.clone(), Payload::Text(answer.into())));
+                    self.answers
+                        .push((socket.clone(), Payload::Text(answer.into())));
                 }
             }
-            Event::Frames { context, payloads, .. } => {
+            Event::Frames {
+                context, payloads, ..
+            } => {
                 for payload in payloads {
                     if let Payload::Text(text) = payload {
                         let task = context.to_string();
-                        self.inputs.push(Input::Text { task, text: text.to_string() });
+                        self.inputs.push(Input::Text {
+                            task,
+                            text: text.to_string(),
+                        });
                     }
                 }
             }
-            Event::Opened { socket, context } => self
-                .inputs
-                .push(Input::Opened { task: context.to_string(), socket: socket.to_string() }),
+            Event::Opened { socket, context } => self.inputs.push(Input::Opened {
+                task: context.to_string(),
+                socket: socket.to_string(),
+            }),
             Event::Closed { context, code, .. } if &*context != CLIENT => {
                 let reason = String::new();
-                self.inputs.push(Input::Closed { task: context.to_string(), code, reason });
+                self.inputs.push(Input::Closed {
+                    task: context.to_string(),
+                    code,
+                    reason,
+                });
             }
             Event::Timer { .. } => self.inputs.push(Input::Timer),
             _ => {}
@@ -102,9 +125,13 @@ impl Batch<'_> {
     }
 
     async fn client_frame(&mut self, payload: &Payload) -> anyhow::Result<String> {
-        let Payload::Text(text) = payload else { return Err(anyhow!("not text")) };
+        let Payload::Text(text) = payload else {
+            return Err(anyhow!("not text"));
+        };
         let frame = parse_frame(Incoming::Text(text), &self.session, self.role)?;
-        let ClientFrame::Chunk(chunk) = frame else { return Err(anyhow!("not a chunk")) };
+        let ClientFrame::Chunk(chunk) = frame else {
+            return Err(anyhow!("not a chunk"));
+        };
         let Decision::Store(seq) = self.ingest.decide(chunk.seq) else {
             return Err(anyhow!("not the next chunk"));
         };
@@ -118,7 +145,10 @@ impl Batch<'_> {
             chunk.timestamp_ms,
         );
         let content = Bytes::from(pcm.clone());
-        self.context.blobs.put(&key, content, keys::CHUNK_CONTENT_TYPE, &metadata).await?;
+        self.context
+            .blobs
+            .put(&key, content, keys::CHUNK_CONTENT_TYPE, &metadata)
+            .await?;
         self.fresh.insert(seq.get(), pcm);
         self.ingest.stored(seq, self.now);
         Ok(Ack::stored(self.role, seq, &key, &self.ingest).to_json())
@@ -133,11 +163,21 @@ impl Batch<'_> {
         }
         let mut later = Vec::new();
         if !self.inputs.is_empty() {
-            let state: State = bridge.map(serde_json::from_str).transpose()?.unwrap_or_default();
+            let state: State = bridge
+                .map(serde_json::from_str)
+                .transpose()?
+                .unwrap_or_default();
             let socket = state.status().socket;
             let room = socket.map_or(0, |socket| self.context.lanes.room(&socket).unwrap_or(0));
             let inputs = std::mem::take(&mut self.inputs);
-            let (state, actions) = funasr::step(state, &self.context.asr, self.now.0, self.now.0, room, inputs);
+            let (state, actions) = funasr::step(
+                state,
+                &self.context.asr,
+                self.now.0,
+                self.now.0,
+                room,
+                inputs,
+            );
             let state = serde_json::to_string(&state)?;
             if bridge != Some(state.as_str()) {
                 self.write("bridge", state);
@@ -160,8 +200,11 @@ impl Batch<'_> {
     }
 
     fn sentence(&mut self, sentence: &Sentence) -> anyhow::Result<()> {
-        let wanted = ["figures", "last-merged", "log"].map(|kind| key(&self.session, self.role, kind));
-        let mut records = texts(self.context.store.get_many(&wanted)?).into_iter().flatten();
+        let wanted =
+            ["figures", "last-merged", "log"].map(|kind| key(&self.session, self.role, kind));
+        let mut records = texts(self.context.store.get_many(&wanted)?)
+            .into_iter()
+            .flatten();
         let (figures, merged, count) = (records.next(), records.next(), records.next());
         let mut figures = AsrFigures::load(figures.as_deref())?;
         let count: u32 = count.map(|text| text.parse()).transpose()?.unwrap_or(0);
@@ -176,7 +219,9 @@ impl Batch<'_> {
             asr_provider: "bench",
             confidence: None,
             created_at: &created_at,
-            latency_ms: sentence.arrived.map(|arrived| self.now.since(EpochMs(arrived))),
+            latency_ms: sentence
+                .arrived
+                .map(|arrived| self.now.since(EpochMs(arrived))),
             suffix: "0",
         })?;
         let last = merged.map(|text| serde_json::from_str(&text)).transpose()?;
@@ -185,7 +230,12 @@ impl Batch<'_> {
         }
         let (start, end) = (Seq::new(utterance.start_seq), Seq::new(utterance.end_seq));
         let (start, end) = start.zip(end).context("a sentence without seconds")?;
-        figures.push(Emitted { start, end, latency_ms: utterance.latency_ms, at: self.now });
+        figures.push(Emitted {
+            start,
+            end,
+            latency_ms: utterance.latency_ms,
+            at: self.now,
+        });
         let event = teacher_event(&utterance, &KnownNames::default(), &created_at);
         self.write("figures", figures.to_document());
         self.write(&format!("u/{count:010}"), to_json(&utterance));
@@ -197,14 +247,30 @@ impl Batch<'_> {
     async fn carry_out(&mut self, lane: &str, action: Action) -> anyhow::Result<()> {
         let lanes = &self.context.lanes;
         match action {
-            Action::Open { task, url, headers, timeout_ms } => {
+            Action::Open {
+                task,
+                url,
+                headers,
+                timeout_ms,
+            } => {
                 let connect_timeout = std::time::Duration::from_millis(timeout_ms);
-                lanes.open(Target { url, headers, lane: lane.into(), context: task, connect_timeout })?;
+                lanes.open(Target {
+                    url,
+                    headers,
+                    lane: lane.into(),
+                    context: task,
+                    connect_timeout,
+                })?;
             }
             Action::SendText { socket, text } => {
                 lanes.send(&socket, vec![Payload::Text(text.into())])?;
             }
-            Action::SendSeconds { socket, first, last, .. } => {
+            Action::SendSeconds {
+                socket,
+                first,
+                last,
+                ..
+            } => {
                 let mut payloads = Vec::new();
                 for second in first..=last {
                     payloads.push(Payload::Binary(self.second(second).await?));
@@ -226,7 +292,11 @@ impl Batch<'_> {
         }
         let seq = Seq::new(second).context("seconds count from 1")?;
         let key = keys::chunk_key(&self.session, self.role, seq);
-        self.context.blobs.get_content(&key).await?.context("a chunk is gone")
+        self.context
+            .blobs
+            .get_content(&key)
+            .await?
+            .context("a chunk is gone")
     }
 }
 
@@ -235,5 +305,8 @@ fn key(session: &SessionId, role: StreamRole, kind: &str) -> String {
 }
 
 fn texts(entries: Vec<key_value_store::Entry>) -> Vec<Option<String>> {
-    entries.into_iter().map(|(_, value)| value.map(|value| String::from_utf8_lossy(&value).into_owned())).collect()
+    entries
+        .into_iter()
+        .map(|(_, value)| value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+        .collect()
 }

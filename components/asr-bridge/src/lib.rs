@@ -31,7 +31,10 @@ impl wit::Guest for Bridge {
         let (state, actions) =
             funasr::step(state, &self::settings(settings), now, random, room, inputs);
         let state = serde_json::to_string(&state).map_err(|error| error.to_string())?;
-        Ok(wit::Outcome { state, actions: actions.into_iter().map(action).collect() })
+        Ok(wit::Outcome {
+            state,
+            actions: actions.into_iter().map(action).collect(),
+        })
     }
 
     fn inspect(state: Option<String>) -> Result<wit::Status, String> {
@@ -85,9 +88,15 @@ fn input(input: wit::Input) -> Input {
     match input {
         wit::Input::Stored(wit::Stored { seq, arrived }) => Input::Stored { seq, arrived },
         wit::Input::Opened(wit::Opened { task, socket }) => Input::Opened { task, socket },
-        wit::Input::OpenFailed(wit::OpenFailed { task, status, reason }) => {
-            Input::OpenFailed { task, status, reason }
-        }
+        wit::Input::OpenFailed(wit::OpenFailed {
+            task,
+            status,
+            reason,
+        }) => Input::OpenFailed {
+            task,
+            status,
+            reason,
+        },
         wit::Input::Text(wit::Text { task, text }) => Input::Text { task, text },
         wit::Input::Closed(wit::Closed { task, code, reason }) => {
             Input::Closed { task, code, reason }
@@ -100,27 +109,41 @@ fn input(input: wit::Input) -> Input {
 
 fn action(action: Action) -> wit::Action {
     match action {
-        Action::Open { task, url, headers, timeout_ms } => wit::Action::Open(wit::Open {
+        Action::Open {
+            task,
+            url,
+            headers,
+            timeout_ms,
+        } => wit::Action::Open(wit::Open {
             task,
             url,
             headers,
             timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
         }),
-        Action::SendText { socket, text } => {
-            wit::Action::SendText(wit::SendText { socket, text })
-        }
-        Action::SendSeconds { socket, first, last, mute_ms } => {
-            wit::Action::SendSeconds(wit::SendSeconds {
-                socket,
-                range: Seconds { first, last },
-                mute_ms,
-            })
-        }
+        Action::SendText { socket, text } => wit::Action::SendText(wit::SendText { socket, text }),
+        Action::SendSeconds {
+            socket,
+            first,
+            last,
+            mute_ms,
+        } => wit::Action::SendSeconds(wit::SendSeconds {
+            socket,
+            range: Seconds { first, last },
+            mute_ms,
+        }),
         Action::Close { socket } => wit::Action::Close(wit::Close { socket }),
         Action::SetTimer(delay_ms) => wit::Action::SetTimer(delay_ms),
-        Action::Sentence(Sentence { start_ms, end_ms, text, arrived }) => {
-            wit::Action::Sentence(wit::Sentence { start_ms, end_ms, text, arrived })
-        }
+        Action::Sentence(Sentence {
+            start_ms,
+            end_ms,
+            text,
+            arrived,
+        }) => wit::Action::Sentence(wit::Sentence {
+            start_ms,
+            end_ms,
+            text,
+            arrived,
+        }),
         Action::Flushed { id, untranscribed } => {
             wit::Action::Flushed(wit::Flushed { id, untranscribed })
         }

@@ -13,10 +13,16 @@ pub const CLIENT: &str = "client";
 
 pub fn admit(path: &str) -> Result<Admission, Refusal> {
     lane(path)
-        .map(|lane| Admission { lane: lane.to_string(), context: CLIENT.into() })
+        .map(|lane| Admission {
+            lane: lane.to_string(),
+            context: CLIENT.into(),
+        })
         .map_err(|error| Refusal {
             status: error.status,
-            headers: vec![("content-type".into(), "application/json; charset=utf-8".into())],
+            headers: vec![(
+                "content-type".into(),
+                "application/json; charset=utf-8".into(),
+            )],
             body: error.body().into_bytes(),
         })
 }

@@ -58,7 +58,9 @@ async fn stored(
         Ok(Some(pcm)) => Ok(pcm),
         Ok(None) => {
             // Somebody removed it. The clock must stay true all the same.
-            eprintln!("session={session} role={role} chunk {second} is recorded but not in the blob store");
+            eprintln!(
+                "session={session} role={role} chunk {second} is recorded but not in the blob store"
+            );
             Ok(silence())
         }
         Err(error) => Err(format!("chunk {second} cannot be read: {error:?}")),

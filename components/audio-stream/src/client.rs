@@ -67,10 +67,12 @@ impl Stream<'_> {
             meeting_id: chunk.meeting_id.to_string(),
             timestamp_ms: chunk.timestamp_ms,
         };
-        let key = finalization::put_chunk(object, pcm).await.map_err(|error| {
-            self.log(&format!("chunk {seq} could not be stored: {error:?}"));
-            format!("chunk {seq} could not be stored: send it again")
-        })?;
+        let key = finalization::put_chunk(object, pcm)
+            .await
+            .map_err(|error| {
+                self.log(&format!("chunk {seq} could not be stored: {error:?}"));
+                format!("chunk {seq} could not be stored: send it again")
+            })?;
         self.ingest.stored(seq, self.now);
         self.stored = true;
         self.changes.ingest = Some(self.ingest.to_document());

@@ -33,13 +33,17 @@ pub async fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), Strin
     let mut calls = Vec::new();
     let mut asked = false;
     for event in events {
-        let Event::Message(message) = event else { continue };
+        let Event::Message(message) = event else {
+            continue;
+        };
         match LaneMessage::parse(&message.body) {
             Ok(LaneMessage::Identify {}) => {
                 asked = true;
                 calls.extend(message.call);
             }
-            other => eprintln!("session={session} a message is not for the identity lane: {other:?}"),
+            other => {
+                eprintln!("session={session} a message is not for the identity lane: {other:?}")
+            }
         }
     }
     if !asked {
@@ -55,7 +59,10 @@ pub async fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), Strin
     }
     // A caller that waits asks again itself.
     if more && calls.is_empty() {
-        let lane = Lane::Identity { session: session.clone() }.to_string();
+        let lane = Lane::Identity {
+            session: session.clone(),
+        }
+        .to_string();
         if let Err(error) = lanes::post(&lane, &LaneMessage::Identify {}.to_body()) {
             eprintln!("session={session} the identity lane takes no message now: {error:?}");
         }
@@ -73,9 +80,14 @@ async fn identify(session: &SessionId, next: Unidentified) -> Result<(), String>
     let settings = Settings::load(ROLE)?;
     let looked_up = match &settings.inference {
         None => Err(NOT_CONFIGURED.to_owned()),
-        Some(inference) => look_up(session, &utterance, inference).await.inspect_err(|why| {
-            eprintln!("session={session} role={ROLE} utterance {}: {why}", next.index);
-        }),
+        Some(inference) => look_up(session, &utterance, inference)
+            .await
+            .inspect_err(|why| {
+                eprintln!(
+                    "session={session} role={ROLE} utterance {}: {why}",
+                    next.index
+                );
+            }),
     };
     let now = crate::now();
     let (event, updated_state) = match looked_up {
@@ -83,7 +95,10 @@ async fn identify(session: &SessionId, next: Unidentified) -> Result<(), String>
             let event = students_event_resolved(&utterance, &answer, &state, &now.rfc3339());
             (event, answer.updated_state().map(Value::to_string))
         }
-        Err(why) => (students_event_unknown(&utterance, &why, &now.rfc3339()), None),
+        Err(why) => (
+            students_event_unknown(&utterance, &why, &now.rfc3339()),
+            None,
+        ),
     };
     commit(session, now, next.index, &event, updated_state.as_deref())
 }
@@ -109,11 +124,17 @@ async fn look_up(
 ) -> Result<(Answer, Value), String> {
     let mut seconds = Vec::new();
     for second in wav::seconds_to_send(utterance.start_seq, utterance.end_seq) {
-        let chunk = finalization::get_chunk(session.as_str().into(), roles::wit(ROLE), second).await;
+        let chunk =
+            finalization::get_chunk(session.as_str().into(), roles::wit(ROLE), second).await;
         seconds.push(chunk.map_err(|error| format!("chunk {second} cannot be read: {error:?}"))?);
     }
     let state = session_json(session)?;
-    let body = request_body(session.as_str(), &wav::from_seconds(seconds), &utterance.text, &state);
+    let body = request_body(
+        session.as_str(),
+        &wav::from_seconds(seconds),
+        &utterance.text,
+        &state,
+    );
     let answer = inference::resolve(settings, body)
         .await
         .map_err(|error| format!("inference request failed: {error}"))?;

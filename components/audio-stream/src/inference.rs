@@ -36,9 +36,14 @@ async fn exchange(settings: &InferenceSettings, body: String) -> Result<Answer, 
     let response = spin_sdk::http::send(request).await.map_err(unreachable)?;
     let status = response.status().as_u16();
     // One byte more than is allowed tells a long answer from one that just fits.
-    match Limited::new(response.into_body(), MAX_ANSWER_BYTES + 1).collect().await {
+    match Limited::new(response.into_body(), MAX_ANSWER_BYTES + 1)
+        .collect()
+        .await
+    {
         Ok(body) => parse_answer(status, &body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(InferenceError::TooLong),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(InferenceError::TooLong)
+        }
         Err(error) => Err(unreachable(error)),
     }
 }

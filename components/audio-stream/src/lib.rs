@@ -50,7 +50,9 @@ impl mailbox::Guest for AudioStream {
 /// The host's clock.
 fn now() -> EpochMs {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    EpochMs(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    EpochMs(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
 }
 
 /// The host's randomness, for names and jitter.

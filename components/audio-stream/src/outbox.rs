@@ -30,15 +30,25 @@ impl Outbox {
 
     /// Whether the socket is being closed: what its client sent after that is not served.
     pub fn is_closing(&self, socket: &str) -> bool {
-        self.0.iter().any(|mail| mail.socket == socket && mail.close.is_some())
+        self.0
+            .iter()
+            .any(|mail| mail.socket == socket && mail.close.is_some())
     }
 
     fn mail(&mut self, socket: &str) -> &mut Mail {
         // A batch has few sockets: a client of a stream, seldom two.
-        let at = self.0.iter().position(|mail| mail.socket == socket).unwrap_or_else(|| {
-            self.0.push(Mail { socket: socket.into(), payloads: Vec::new(), close: None });
-            self.0.len() - 1
-        });
+        let at = self
+            .0
+            .iter()
+            .position(|mail| mail.socket == socket)
+            .unwrap_or_else(|| {
+                self.0.push(Mail {
+                    socket: socket.into(),
+                    payloads: Vec::new(),
+                    close: None,
+                });
+                self.0.len() - 1
+            });
         &mut self.0[at]
     }
 

@@ -54,14 +54,24 @@ impl Settings {
                 Some(_) => Some(flag("asr_semantic_punctuation_enabled", false)?),
             },
         };
-        Ok(Settings { bridge, provider: text("asr_provider")?, inference: inference()? })
+        Ok(Settings {
+            bridge,
+            provider: text("asr_provider")?,
+            inference: inference()?,
+        })
     }
 }
 
 fn inference() -> Result<Option<InferenceSettings>, String> {
-    let Some(base) = optional("inference_base_url")? else { return Ok(None) };
+    let Some(base) = optional("inference_base_url")? else {
+        return Ok(None);
+    };
     let path = text("inference_resolve_path")?;
-    let url = format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'));
+    let url = format!(
+        "{}/{}",
+        base.trim_end_matches('/'),
+        path.trim_start_matches('/')
+    );
     let timeout = number("inference_timeout_ms", 15_000.0, 1.0..=50_000.0)?;
     Ok(Some(InferenceSettings {
         url,
@@ -88,16 +98,20 @@ fn flag(name: &str, default: bool) -> Result<bool, String> {
     }
 }
 
-fn number(
-    name: &str,
-    default: f64,
-    range: std::ops::RangeInclusive<f64>,
-) -> Result<f64, String> {
+fn number(name: &str, default: f64, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {
     let value = text(name)?;
     if value.is_empty() {
         return Ok(default);
     }
-    value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
-        format!("variable {name} is {value:?}: write a number from {} to {}", range.start(), range.end())
-    })
+    value
+        .parse()
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            format!(
+                "variable {name} is {value:?}: write a number from {} to {}",
+                range.start(),
+                range.end()
+            )
+        })
 }

@@ -46,7 +46,11 @@ pub struct Stream<'a> {
 }
 
 /// Handles one batch.
-pub async fn handle(session: &SessionId, role: StreamRole, events: Vec<Event>) -> Result<(), String> {
+pub async fn handle(
+    session: &SessionId,
+    role: StreamRole,
+    events: Vec<Event>,
+) -> Result<(), String> {
     let mut stream = Stream::load(session, role)?;
     for event in events {
         stream.take(event).await;
@@ -102,7 +106,8 @@ impl<'a> Stream<'a> {
                     // The service sends text only; a binary frame says nothing.
                     if let Payload::Text(text) = payload {
                         let task = frames.context.clone();
-                        self.inputs.push(Input::Text(asr_bridge::Text { task, text }));
+                        self.inputs
+                            .push(Input::Text(asr_bridge::Text { task, text }));
                     }
                 }
             }
@@ -137,7 +142,10 @@ impl<'a> Stream<'a> {
     async fn finish(mut self) -> Result<(), String> {
         if self.stored {
             let seq = self.ingest.last_seq();
-            self.inputs.push(Input::Stored(asr_bridge::Stored { seq, arrived: self.now.0 }));
+            self.inputs.push(Input::Stored(asr_bridge::Stored {
+                seq,
+                arrived: self.now.0,
+            }));
         }
         for _ in 0..MAX_ROUNDS {
             let actions = self.recognise()?;
@@ -158,10 +166,14 @@ impl<'a> Stream<'a> {
             return Ok(Vec::new());
         }
         let status = asr_bridge::inspect(self.bridge.as_deref())?;
-        let room = status.socket.as_deref().map_or(Ok(0), sockets::room).unwrap_or_else(|_| {
-            inputs.push(Input::SendFailed("it is gone".into()));
-            0
-        });
+        let room = status
+            .socket
+            .as_deref()
+            .map_or(Ok(0), sockets::room)
+            .unwrap_or_else(|_| {
+                inputs.push(Input::SendFailed("it is gone".into()));
+                0
+            });
         let outcome = asr_bridge::step(
             self.bridge.as_deref(),
             &self.settings.bridge,
@@ -218,22 +230,35 @@ impl<'a> Stream<'a> {
         .map_err(|error| format!("the stream's records cannot be written: {error:?}"))?;
         if speaks {
             // Only a nudge: what is left to identify is known from the log.
-            let lane = Lane::Identity { session: self.session.clone() }.to_string();
+            let lane = Lane::Identity {
+                session: self.session.clone(),
+            }
+            .to_string();
             if let Err(error) = lanes::post(&lane, &LaneMessage::Identify {}.to_body()) {
-                self.log(&format!("the identity lane takes no message now: {error:?}"));
+                self.log(&format!(
+                    "the identity lane takes no message now: {error:?}"
+                ));
             }
         }
         Ok(())
     }
 
     async fn carry_out(&mut self, actions: Vec<Action>) {
-        let lane = Lane::Stream { session: self.session.clone(), role: self.role }.to_string();
+        let lane = Lane::Stream {
+            session: self.session.clone(),
+            role: self.role,
+        }
+        .to_string();
         for action in actions {
             let done = match action {
                 Action::Open(open) => {
                     let task = open.task.clone();
                     self.open(&lane, open).map_err(|reason| {
-                        Input::OpenFailed(asr_bridge::OpenFailed { task, status: None, reason })
+                        Input::OpenFailed(asr_bridge::OpenFailed {
+                            task,
+                            status: None,
+                            reason,
+                        })
                     })
                 }
                 Action::SendText(send) => {
@@ -251,7 +276,9 @@ impl<'a> Stream<'a> {
                     Ok(())
                 }
                 Action::Flushed(flushed) => {
-                    let answer = FlushAnswer { untranscribed: flushed.untranscribed };
+                    let answer = FlushAnswer {
+                        untranscribed: flushed.untranscribed,
+                    };
                     // Whoever called may have given up.
                     let _ = lanes::reply(&flushed.id, &answer.to_body());
                     Ok(())
@@ -278,16 +305,22 @@ impl<'a> Stream<'a> {
             context: open.task,
             connect_timeout_ms: open.timeout_ms,
         };
-        sockets::open(&target).map(|_| ()).map_err(|error| match error {
-            sockets::Error::NotAllowed(why) => why,
-            error => format!("{error:?}"),
-        })
+        sockets::open(&target)
+            .map(|_| ())
+            .map_err(|error| match error {
+                sockets::Error::NotAllowed(why) => why,
+                error => format!("{error:?}"),
+            })
     }
 
     async fn send_seconds(&mut self, send: asr_bridge::SendSeconds) -> Result<(), Input> {
         let mut payloads = Vec::new();
         for second in send.range.first..=send.range.last {
-            let mute_ms = if second == send.range.first { send.mute_ms } else { 0 };
+            let mute_ms = if second == send.range.first {
+                send.mute_ms
+            } else {
+                0
+            };
             let pcm = self
                 .fresh
                 .second(self.session, self.role, &self.ingest, second, mute_ms)
@@ -322,8 +355,16 @@ fn no_changes() -> StreamChanges {
 }
 
 fn changes_nothing(changes: &StreamChanges) -> bool {
-    let StreamChanges { creates_session: _, ingest, bridge, figures, capture, utterances, merged, events } =
-        changes;
+    let StreamChanges {
+        creates_session: _,
+        ingest,
+        bridge,
+        figures,
+        capture,
+        utterances,
+        merged,
+        events,
+    } = changes;
     let records = [ingest, bridge, figures, capture];
     records.iter().all(|record| record.is_none())
         && utterances.is_empty()

@@ -38,7 +38,11 @@ impl Transcript {
             StreamRole::Mixed | StreamRole::Students => None,
         };
         let figures = AsrFigures::load(records.figures.as_deref()).map_err(|e| e.to_string())?;
-        Ok(Transcript { figures, last_merged, people })
+        Ok(Transcript {
+            figures,
+            last_merged,
+            people,
+        })
     }
 
     /// Takes one sentence in; `changes` gets what is to be written.
@@ -101,7 +105,12 @@ impl Transcript {
     fn count(&mut self, utterance: &Utterance, now: EpochMs) {
         let range = (Seq::new(utterance.start_seq), Seq::new(utterance.end_seq));
         if let (Some(start), Some(end)) = range {
-            self.figures.push(Emitted { start, end, latency_ms: utterance.latency_ms, at: now });
+            self.figures.push(Emitted {
+                start,
+                end,
+                latency_ms: utterance.latency_ms,
+                at: now,
+            });
         }
     }
 }
@@ -116,7 +125,12 @@ pub fn load_people(session: &SessionId) -> Result<SessionDocument, String> {
 fn known_names(document: &SessionDocument) -> KnownNames<'_> {
     let people = &document.people;
     KnownNames {
-        roster: people.roster.iter().flatten().map(|entry| entry.name.as_str()).collect(),
+        roster: people
+            .roster
+            .iter()
+            .flatten()
+            .map(|entry| entry.name.as_str())
+            .collect(),
         teams_interviewer_name: people.config.teams_interviewer_name.as_deref(),
         interviewer_name: people.config.interviewer_name.as_deref(),
     }

@@ -30,7 +30,13 @@ impl wit::Guest for Finalizer {
         let object = blobs::Object {
             content: pcm,
             content_type: keys::CHUNK_CONTENT_TYPE.into(),
-            metadata: keys::chunk_metadata(&session, role, &chunk.meeting_id, seq, chunk.timestamp_ms),
+            metadata: keys::chunk_metadata(
+                &session,
+                role,
+                &chunk.meeting_id,
+                seq,
+                chunk.timestamp_ms,
+            ),
         };
         blobs::put(key.clone(), object).await.map_err(error)?;
         Ok(key)

@@ -11,9 +11,12 @@ pub const MAX_BODY: usize = 1 << 20;
 pub async fn read(body: IncomingRequestBody) -> Result<Bytes, ApiError> {
     match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(ApiError::new(413, format!("request body must have at most {MAX_BODY} bytes")))
-        }
-        Err(_) => Err(ApiError::bad_request("request body could not be read whole: send it again")),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
+            413,
+            format!("request body must have at most {MAX_BODY} bytes"),
+        )),
+        Err(_) => Err(ApiError::bad_request(
+            "request body could not be read whole: send it again",
+        )),
     }
 }

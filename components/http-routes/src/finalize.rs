@@ -83,10 +83,12 @@ pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
         untranscribed_by_stream: ByRole::new(|role| untranscribed(&session, role)),
         metadata,
     });
-    let result_key = finalization::put_result(id.as_str().into(), content).await.map_err(|error| {
-        eprintln!("session={id} result.json could not be written: {error:?}");
-        ApiError::new(503, "result.json could not be written: finalize again")
-    })?;
+    let result_key = finalization::put_result(id.as_str().into(), content)
+        .await
+        .map_err(|error| {
+            eprintln!("session={id} result.json could not be written: {error:?}");
+            ApiError::new(503, "result.json could not be written: finalize again")
+        })?;
     Ok(to_json(&Finalized {
         session_id: id.as_str(),
         result_key,
@@ -108,8 +110,13 @@ fn metadata(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
 fn untranscribed(session: &Session, role: StreamRole) -> Option<Untranscribed> {
     let bridge = session.bridge.get(role);
     let last_seq = session.ingest.get(role).last_seq();
-    let first_seq = u32::try_from(bridge.final_ms / 1000).unwrap_or(u32::MAX).saturating_add(1);
-    (first_seq <= last_seq).then_some(Untranscribed { first_seq, last_seq })
+    let first_seq = u32::try_from(bridge.final_ms / 1000)
+        .unwrap_or(u32::MAX)
+        .saturating_add(1);
+    (first_seq <= last_seq).then_some(Untranscribed {
+        first_seq,
+        last_seq,
+    })
 }
 
 /// Lets the streams' lanes finish their tasks, then the identity lane its look-ups, within `limit`
@@ -117,16 +124,25 @@ fn untranscribed(session: &Session, role: StreamRole) -> Option<Untranscribed> {
 async fn flush(id: &SessionId, limit: Duration) -> Result<(), ApiError> {
     let deadline = Instant::now() + limit;
     let before = Session::load(id)?;
-    let streams = StreamRole::ALL.into_iter().filter(|role| before.ingest.get(*role).last_seq() > 0);
+    let streams = StreamRole::ALL
+        .into_iter()
+        .filter(|role| before.ingest.get(*role).last_seq() > 0);
     join_all(streams.map(|role| async move {
-        let lane = Lane::Stream { session: id.clone(), role }.to_string();
+        let lane = Lane::Stream {
+            session: id.clone(),
+            role,
+        }
+        .to_string();
         let body = LaneMessage::Flush {}.to_body();
         if let Err(error) = lanes::call(lane, body, millis_until(deadline)).await {
             eprintln!("session={id} role={role} not all audio is transcribed: {error:?}");
         }
     }))
     .await;
-    let lane = Lane::Identity { session: id.clone() }.to_string();
+    let lane = Lane::Identity {
+        session: id.clone(),
+    }
+    .to_string();
     loop {
         let body = LaneMessage::Identify {}.to_body();
         match lanes::call(lane.clone(), body, millis_until(deadline)).await {
@@ -147,6 +163,8 @@ async fn flush(id: &SessionId, limit: Duration) -> Result<(), ApiError> {
 /// At least long enough for an answer that needs no waiting.
 fn millis_until(deadline: Instant) -> u32 {
     const AT_ONCE_MS: u128 = 500;
-    let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+    let left = deadline
+        .saturating_duration_since(Instant::now())
+        .as_millis();
     u32::try_from(left.max(AT_ONCE_MS)).unwrap_or(u32::MAX)
 }

@@ -84,5 +84,7 @@ fn later(route: &str, query: &Query<'_>) -> Result<ApiError, ApiError> {
 /// The host's clock.
 fn now() -> EpochMs {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    EpochMs(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    EpochMs(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
 }

@@ -115,9 +115,13 @@ fn last(
     log: Log,
     limit: u32,
 ) -> Result<(u32, Vec<Entry>), ApiError> {
-    let page = session_state::read_last(id.as_str(), roles::wit(role), log, limit)
-        .map_err(unavailable)?;
-    let items = page.items.into_iter().map(entry).collect::<Result<_, _>>()?;
+    let page =
+        session_state::read_last(id.as_str(), roles::wit(role), log, limit).map_err(unavailable)?;
+    let items = page
+        .items
+        .into_iter()
+        .map(entry)
+        .collect::<Result<_, _>>()?;
     Ok((page.count, items))
 }
 
@@ -133,6 +137,8 @@ fn sort_by_time(events: &mut [Entry]) {
         ts: String,
     }
     events.sort_by_cached_key(|event| {
-        serde_json::from_str::<Time>(event.get()).map(|event| event.ts).unwrap_or_default()
+        serde_json::from_str::<Time>(event.get())
+            .map(|event| event.ts)
+            .unwrap_or_default()
     });
 }

@@ -15,5 +15,9 @@ pub fn wit(role: StreamRole) -> types::StreamRole {
 
 /// The streams of a session's view.
 pub fn streams(view: &SessionView) -> ByRole<&StreamView> {
-    ByRole { mixed: &view.mixed, teacher: &view.teacher, students: &view.students }
+    ByRole {
+        mixed: &view.mixed,
+        teacher: &view.teacher,
+        students: &view.students,
+    }
 }

@@ -22,7 +22,9 @@ pub fn asr() -> Result<AsrSettings, ApiError> {
 
 /// How long `finalize` waits for audio that is still being recognised.
 pub fn flush_timeout() -> Result<Duration, ApiError> {
-    Ok(Duration::from_millis(number("finalize_flush_timeout_ms", 20_000)?.into()))
+    Ok(Duration::from_millis(
+        number("finalize_flush_timeout_ms", 20_000)?.into(),
+    ))
 }
 
 /// Kinds of the stores in use, never secrets or paths.
@@ -40,7 +42,9 @@ fn flag(name: &str) -> Result<bool, ApiError> {
     match text(name)?.to_ascii_lowercase().as_str() {
         "" | "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
-        other => Err(wrong(format!("variable {name} is {other:?}: write true or false"))),
+        other => Err(wrong(format!(
+            "variable {name} is {other:?}: write true or false"
+        ))),
     }
 }
 
@@ -49,7 +53,11 @@ fn number(name: &str, default: u32) -> Result<u32, ApiError> {
     if value.is_empty() {
         return Ok(default);
     }
-    value.parse().map_err(|_| wrong(format!("variable {name} is {value:?}: write a whole number")))
+    value.parse().map_err(|_| {
+        wrong(format!(
+            "variable {name} is {value:?}: write a whole number"
+        ))
+    })
 }
 
 fn wrong(detail: String) -> ApiError {

@@ -45,10 +45,17 @@ impl Session {
         let never = view.created_at.map_or(now, EpochMs);
         let capture = ByRole::try_new(|role| {
             let document = streams.get(role).capture.as_deref();
-            document.map(|text| stored::read("capture", text)).transpose()
+            document
+                .map(|text| stored::read("capture", text))
+                .transpose()
         })?;
         // What a recorder says of itself is part of the session's state; chunks are not.
-        let said_at = |role| capture.get(role).as_ref().map(|c: &CaptureRecord| c.updated_at);
+        let said_at = |role| {
+            capture
+                .get(role)
+                .as_ref()
+                .map(|c: &CaptureRecord| c.updated_at)
+        };
         let said_at = StreamRole::ALL.into_iter().filter_map(said_at).max();
         Ok(Session {
             document: SessionDocument::read(&view.session)?,
@@ -60,7 +67,9 @@ impl Session {
             utterances: ByRole::new(|role| streams.get(role).utterances),
             events: ByRole::new(|role| streams.get(role).events),
             capture: capture_by_stream(capture, never),
-            figures: ByRole::try_new(|role| AsrFigures::load(streams.get(role).figures.as_deref()))?,
+            figures: ByRole::try_new(|role| {
+                AsrFigures::load(streams.get(role).figures.as_deref())
+            })?,
             updated_at: view.updated_at.map(EpochMs).max(said_at),
             now,
             never,

@@ -33,7 +33,9 @@ pub enum Log {
 
 impl Keys {
     pub fn new(session: &SessionId) -> Keys {
-        Keys { session: session_prefix(session) }
+        Keys {
+            session: session_prefix(session),
+        }
     }
 
     pub fn created(&self) -> String {

@@ -32,11 +32,18 @@ mod bindings {
 struct SessionState;
 
 impl wit::Guest for SessionState {
-    fn load_stream(session: String, role: wit_types::StreamRole) -> Result<wit::StreamRecords, Error> {
+    fn load_stream(
+        session: String,
+        role: wit_types::StreamRole,
+    ) -> Result<wit::StreamRecords, Error> {
         let (keys, role) = (keys(&session)?, self::role(role));
         let wanted = [keys.created(), keys.ingest(role), keys.bridge(role)];
         let [created, ingest, bridge] = Store::open()?.get_many(wanted)?;
-        Ok(wit::StreamRecords { created_at: created_at(created)?, ingest, bridge })
+        Ok(wit::StreamRecords {
+            created_at: created_at(created)?,
+            ingest,
+            bridge,
+        })
     }
 
     fn load_transcript(
@@ -51,13 +58,13 @@ impl wit::Guest for SessionState {
             None => None,
             Some(last) => store.get(&keys.entry(Log::Merged, role, last))?,
         };
-        Ok(wit::TranscriptRecords { figures, last_merged })
+        Ok(wit::TranscriptRecords {
+            figures,
+            last_merged,
+        })
     }
 
-    fn load_capture(
-        session: String,
-        role: wit_types::StreamRole,
-    ) -> Result<Option<String>, Error> {
+    fn load_capture(session: String, role: wit_types::StreamRole) -> Result<Option<String>, Error> {
         Store::open()?.get(&keys(&session)?.capture(self::role(role)))
     }
 
@@ -86,7 +93,9 @@ impl wit::Guest for SessionState {
         let keys = keys(&session)?;
         let store = Store::open()?;
         create(&store, &keys, now)?;
-        store.swap(&keys.config(), |current| shared::apply_config(current, &patch, now))
+        store.swap(&keys.config(), |current| {
+            shared::apply_config(current, &patch, now)
+        })
     }
 
     fn next_unidentified(session: String) -> Result<Option<wit::Unidentified>, Error> {
@@ -100,7 +109,10 @@ impl wit::Guest for SessionState {
         }
         let utterance = store.get(&keys.entry(Log::Utterances, role, next))?;
         let utterance = utterance.ok_or_else(|| missing("utterance", next))?;
-        Ok(Some(wit::Unidentified { index: next, utterance }))
+        Ok(Some(wit::Unidentified {
+            index: next,
+            utterance,
+        }))
     }
 
     fn commit_speaker(
@@ -125,7 +137,13 @@ impl wit::Guest for SessionState {
         log: wit::Log,
         limit: u32,
     ) -> Result<wit::Page, Error> {
-        logs::read(&keys(&session)?, self::role(role), self::log(log), None, limit)
+        logs::read(
+            &keys(&session)?,
+            self::role(role),
+            self::log(log),
+            None,
+            limit,
+        )
     }
 
     fn read_from(
@@ -135,7 +153,13 @@ impl wit::Guest for SessionState {
         index: u32,
         limit: u32,
     ) -> Result<wit::Page, Error> {
-        logs::read(&keys(&session)?, self::role(role), self::log(log), Some(index), limit)
+        logs::read(
+            &keys(&session)?,
+            self::role(role),
+            self::log(log),
+            Some(index),
+            limit,
+        )
     }
 
     fn read_session(session: String) -> Result<wit::SessionView, Error> {

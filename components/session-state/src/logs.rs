@@ -28,11 +28,18 @@ pub fn commit(
         (keys.figures(role), changes.figures),
         (keys.capture(role), changes.capture),
     ];
-    writes.extend(records.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    writes.extend(
+        records
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?))),
+    );
     if !changes.utterances.is_empty() || !changes.merged.is_empty() {
         let mut counts: LogCounts = document("log", store.get(&keys.log(role))?)?;
         for utterance in changes.utterances {
-            writes.push((keys.entry(Log::Utterances, role, counts.utterances), utterance));
+            writes.push((
+                keys.entry(Log::Utterances, role, counts.utterances),
+                utterance,
+            ));
             counts.utterances += 1;
         }
         for change in changes.merged {
@@ -43,7 +50,10 @@ pub fn commit(
                 }
                 MergedChange::ReplaceLast(entry) => {
                     let last = counts.merged.checked_sub(1);
-                    (last.ok_or_else(|| damaged("merged", "there is no last entry"))?, entry)
+                    (
+                        last.ok_or_else(|| damaged("merged", "there is no last entry"))?,
+                        entry,
+                    )
                 }
             };
             writes.push((keys.entry(Log::Merged, role, index), entry));
@@ -98,9 +108,13 @@ pub fn read(
     let last = first.saturating_add(limit).min(count);
     let wanted: Vec<_> = (first..last).map(|n| keys.entry(log, role, n)).collect();
     let entries = store.get_list(&wanted)?.into_iter().zip(first..);
-    let items: Result<_, _> =
-        entries.map(|(entry, n)| entry.ok_or_else(|| missing("entry", n))).collect();
-    Ok(Page { count, items: items? })
+    let items: Result<_, _> = entries
+        .map(|(entry, n)| entry.ok_or_else(|| missing("entry", n)))
+        .collect();
+    Ok(Page {
+        count,
+        items: items?,
+    })
 }
 
 /// A tail that changed twice in one batch is written once.

@@ -27,7 +27,10 @@ pub fn document(
 ) -> Result<(String, Option<u64>), Error> {
     let people = read::<ConfigState>("config", config)?;
     let speakers = read::<SpeakerState>("speakers", speakers)?;
-    let changed_at = people.iter().map(|r| r.updated_at).chain(speakers.iter().map(|r| r.updated_at));
+    let changed_at = people
+        .iter()
+        .map(|r| r.updated_at)
+        .chain(speakers.iter().map(|r| r.updated_at));
     let changed_at = changed_at.max();
     let people = people.map(|record| record.value).unwrap_or_default();
     let speakers = speakers.map(|record| record.value).unwrap_or_default();
@@ -37,14 +40,22 @@ pub fn document(
 /// Sets the fields that `patch` names; the answer is `{config, roster}` as it is now.
 pub fn apply_config(current: Option<&str>, patch: &str, now: u64) -> Change<String> {
     let patch = ConfigPatch::from_body(patch.as_bytes()).map_err(|e| damaged("patch", e))?;
-    let mut people = read::<ConfigState>("config", current)?.map(|r| r.value).unwrap_or_default();
+    let mut people = read::<ConfigState>("config", current)?
+        .map(|r| r.value)
+        .unwrap_or_default();
     let before = people.clone();
     patch.apply(&mut people);
     let answer = write(&people)?;
     if people == before && current.is_some() {
         return Ok((None, answer));
     }
-    Ok((Some(write(&Record { updated_at: now, value: people })?), answer))
+    Ok((
+        Some(write(&Record {
+            updated_at: now,
+            value: people,
+        })?),
+        answer,
+    ))
 }
 
 /// Merges the clusters and bindings of an answer of the inference service.
@@ -56,7 +67,13 @@ pub fn merge_speakers(current: Option<&str>, updated_state: &str, now: u64) -> C
     if !speakers.merge(&updated) {
         return Ok((None, ()));
     }
-    Ok((Some(write(&Record { updated_at: now, value: speakers })?), ()))
+    Ok((
+        Some(write(&Record {
+            updated_at: now,
+            value: speakers,
+        })?),
+        (),
+    ))
 }
 
 fn read<T: serde::de::DeserializeOwned>(

@@ -15,15 +15,24 @@ pub struct Store {
 
 impl Store {
     pub fn open() -> Result<Store, Error> {
-        Ok(Store { bucket: store::open(STORE).map_err(unavailable)? })
+        Ok(Store {
+            bucket: store::open(STORE).map_err(unavailable)?,
+        })
     }
 
     pub fn get(&self, key: &str) -> Result<Option<String>, Error> {
-        self.bucket.get(key).map_err(unavailable)?.map(text).transpose()
+        self.bucket
+            .get(key)
+            .map_err(unavailable)?
+            .map(text)
+            .transpose()
     }
 
     /// The values of `keys`, in their order.
-    pub fn get_many<const N: usize>(&self, keys: [String; N]) -> Result<[Option<String>; N], Error> {
+    pub fn get_many<const N: usize>(
+        &self,
+        keys: [String; N],
+    ) -> Result<[Option<String>; N], Error> {
         let mut values = self.get_list(&keys)?.into_iter();
         Ok(std::array::from_fn(|_| values.next().flatten()))
     }
@@ -31,12 +40,19 @@ impl Store {
     /// The values of `keys`, in their order, whatever order the store answers in.
     pub fn get_list(&self, keys: &[String]) -> Result<Vec<Option<String>>, Error> {
         let mut found = batch::get_many(&self.bucket, keys).map_err(unavailable)?;
-        let in_order = found.len() == keys.len() && found.iter().zip(keys).all(|((k, _), key)| k == key);
+        let in_order =
+            found.len() == keys.len() && found.iter().zip(keys).all(|((k, _), key)| k == key);
         if !in_order {
             let mut by_key: std::collections::BTreeMap<_, _> = found.into_iter().collect();
-            found = keys.iter().map(|key| (key.clone(), by_key.remove(key).flatten())).collect();
+            found = keys
+                .iter()
+                .map(|key| (key.clone(), by_key.remove(key).flatten()))
+                .collect();
         }
-        found.into_iter().map(|(_, value)| value.map(text).transpose()).collect()
+        found
+            .into_iter()
+            .map(|(_, value)| value.map(text).transpose())
+            .collect()
     }
 
     /// All of it in one batch: one transaction where the store has them.
@@ -44,7 +60,10 @@ impl Store {
         if values.is_empty() {
             return Ok(());
         }
-        let values: Vec<_> = values.into_iter().map(|(k, v)| (k, v.into_bytes())).collect();
+        let values: Vec<_> = values
+            .into_iter()
+            .map(|(k, v)| (k, v.into_bytes()))
+            .collect();
         batch::set_many(&self.bucket, &values).map_err(unavailable)
     }
 

@@ -204,7 +204,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<RuntimeConfig, String> {
-        RuntimeConfig::parse(text, "runtime-config.toml", Path::new("/etc/app")).map_err(|error| error.to_string())
+        RuntimeConfig::parse(text, "runtime-config.toml", Path::new("/etc/app"))
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -38,9 +38,6 @@ const STRAGGLERS: Duration = Duration::from_secs(1);
 const MANIFEST: &str = "spin.toml";
 
 fn main() -> ExitCode {
-    // A component's fault is described by its own trace; one of this program beside it, a
-    // millisecond's work when RUST_BACKTRACE is set, helps nobody.
-    wasmtime::error::disable_backtrace();
     let cli = Cli::read();
     let done = if cli.launch_metadata_only {
         launch::metadata()

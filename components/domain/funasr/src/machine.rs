@@ -1,6 +1,7 @@
 //! One step of the state machine: inputs are applied one by one, then what time and cursors demand
 //! is done once. It must not look inside the transport: sockets are names here.
 
+use crate::SECOND_MS;
 use crate::message::{self, Heard, ServiceEvent, shorten};
 use crate::phase::{Phase, Running};
 use crate::settings::{
@@ -8,7 +9,6 @@ use crate::settings::{
     Settings,
 };
 use crate::state::State;
-use crate::SECOND_MS;
 
 /// What happened. `task` is the context that was given to the socket.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,11 +19,19 @@ pub enum Input {
     /// The connection for `task` is up.
     Opened { task: String, socket: String },
     /// It could not be made; `status` is the HTTP status of a refused handshake.
-    OpenFailed { task: String, status: Option<u16>, reason: String },
+    OpenFailed {
+        task: String,
+        status: Option<u16>,
+        reason: String,
+    },
     /// A text frame of the service.
     Text { task: String, text: String },
     /// The connection is gone.
-    Closed { task: String, code: u16, reason: String },
+    Closed {
+        task: String,
+        code: u16,
+        reason: String,
+    },
     /// The timer set by [`Action::SetTimer`] ran out.
     Timer,
     /// A send was refused and nothing was sent: the socket is unknown or does not drain.
@@ -37,12 +45,22 @@ pub enum Input {
 #[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Action {
     /// Connect, with `task` as the context.
-    Open { task: String, url: String, headers: Vec<(String, String)>, timeout_ms: u64 },
+    Open {
+        task: String,
+        url: String,
+        headers: Vec<(String, String)>,
+        timeout_ms: u64,
+    },
     /// Send a text frame.
     SendText { socket: String, text: String },
     /// Send the PCM of seconds `first..=last`, silence for a missing one; the first `mute_ms` of the
     /// first second are silenced, because their text is final already.
-    SendSeconds { socket: String, first: u32, last: u32, mute_ms: u32 },
+    SendSeconds {
+        socket: String,
+        first: u32,
+        last: u32,
+        mute_ms: u32,
+    },
     /// Close the connection.
     Close { socket: String },
     /// Set the stream's one timer anew, in so many milliseconds.
@@ -83,7 +101,14 @@ pub fn step(
     room: u32,
     inputs: impl IntoIterator<Item = Input>,
 ) -> (State, Vec<Action>) {
-    let mut machine = Machine { state, settings, now, random, room, actions: Vec::new() };
+    let mut machine = Machine {
+        state,
+        settings,
+        now,
+        random,
+        room,
+        actions: Vec::new(),
+    };
     for input in inputs {
         machine.apply(input);
     }
@@ -113,7 +138,11 @@ impl Machine<'_> {
                 }
             }
             Input::Opened { task, socket } => self.opened(task, socket),
-            Input::OpenFailed { task, status, reason } => {
+            Input::OpenFailed {
+                task,
+                status,
+                reason,
+            } => {
                 if self.is_current(&task) {
                     self.fail(refusal(status, &reason));
                 }
@@ -144,15 +173,23 @@ impl Machine<'_> {
     }
 
     fn opened(&mut self, task: String, socket: String) {
-        if !matches!(&self.state.phase, Phase::Connecting { task: current, .. } if *current == task) {
+        if !matches!(&self.state.phase, Phase::Connecting { task: current, .. } if *current == task)
+        {
             // Of a task that was given up meanwhile.
             self.actions.push(Action::Close { socket });
             return;
         }
         let text = message::run_task(&task, self.settings);
-        self.actions.push(Action::SendText { socket: socket.clone(), text });
+        self.actions.push(Action::SendText {
+            socket: socket.clone(),
+            text,
+        });
         let deadline = self.now + self.settings.start_timeout_ms;
-        self.state.phase = Phase::Starting { task, socket, deadline };
+        self.state.phase = Phase::Starting {
+            task,
+            socket,
+            deadline,
+        };
     }
 
     fn text(&mut self, task: &str, text: &str) {
@@ -184,7 +221,12 @@ impl Machine<'_> {
             return;
         };
         let base = self.state.next_base();
-        let running = Running { task: task.clone(), socket: socket.clone(), base, sent_at: self.now };
+        let running = Running {
+            task: task.clone(),
+            socket: socket.clone(),
+            base,
+            sent_at: self.now,
+        };
         self.state.phase = Phase::Running(running);
         self.state.sent = base - 1;
         self.state.last_error = None;
@@ -204,13 +246,17 @@ impl Machine<'_> {
         };
         let base_ms = u64::from(running.base - 1) * SECOND_MS;
         let sent_ms = u64::from(self.state.sent) * SECOND_MS;
-        let end_ms = heard.end_ms.map_or(sent_ms, |end| (base_ms + end).min(sent_ms));
+        let end_ms = heard
+            .end_ms
+            .map_or(sent_ms, |end| (base_ms + end).min(sent_ms));
         if end_ms <= self.state.final_ms {
             self.note("a final result for audio that is final already is ignored".into());
             return;
         }
         // Times are the service's, but ranges must rise and must not be empty.
-        let begin_ms = heard.begin_ms.map_or(self.state.final_ms, |begin| base_ms + begin);
+        let begin_ms = heard
+            .begin_ms
+            .map_or(self.state.final_ms, |begin| base_ms + begin);
         let start_ms = begin_ms.min(end_ms - 1).max(self.state.final_ms);
         self.state.final_ms = end_ms;
         self.state.failures = 0;
@@ -218,13 +264,21 @@ impl Machine<'_> {
         let arrived = self.state.arrivals.of(last);
         self.state.arrivals.forget_before(self.state.next_base());
         if !heard.text.is_empty() {
-            let sentence = Sentence { start_ms, end_ms, text: heard.text, arrived };
+            let sentence = Sentence {
+                start_ms,
+                end_ms,
+                text: heard.text,
+                arrived,
+            };
             self.actions.push(Action::Sentence(sentence));
         }
     }
 
     fn finished(&mut self, heard: Option<Heard>) {
-        if !matches!(self.state.phase, Phase::Running(_) | Phase::Finishing { .. }) {
+        if !matches!(
+            self.state.phase,
+            Phase::Running(_) | Phase::Finishing { .. }
+        ) {
             self.fail("the ASR service finished a task that had not begun".into());
             return;
         }
@@ -237,7 +291,10 @@ impl Machine<'_> {
             self.fail("the ASR service finished the task by itself".into());
             return;
         }
-        self.state.final_ms = self.state.final_ms.max(u64::from(self.state.sent) * SECOND_MS);
+        self.state.final_ms = self
+            .state
+            .final_ms
+            .max(u64::from(self.state.sent) * SECOND_MS);
         self.state.arrivals.forget_before(self.state.next_base());
         self.state.failures = 0;
         self.state.finished_tasks = self.state.finished_tasks.saturating_add(1);
@@ -250,14 +307,19 @@ impl Machine<'_> {
             return;
         }
         let all_final = self.state.final_ms >= u64::from(self.state.sent) * SECOND_MS;
-        let took_audio = matches!(self.state.phase, Phase::Running(_) | Phase::Finishing { .. });
+        let took_audio = matches!(
+            self.state.phase,
+            Phase::Running(_) | Phase::Finishing { .. }
+        );
         if took_audio && all_final {
             // It owes nothing: an end like any other.
             self.state.phase = Phase::Idle;
             return;
         }
         let reason = shorten(reason);
-        self.fail_without_socket(format!("the ASR connection was closed (code {code}) {reason}"));
+        self.fail_without_socket(format!(
+            "the ASR connection was closed (code {code}) {reason}"
+        ));
     }
 
     fn close_socket(&mut self) {
@@ -289,7 +351,9 @@ impl Machine<'_> {
         let late = match &self.state.phase {
             Phase::Connecting { deadline, .. } if *deadline <= self.now => "no connection in time",
             Phase::Starting { deadline, .. } if *deadline <= self.now => "no task-started in time",
-            Phase::Finishing { deadline, .. } if *deadline <= self.now => "no task-finished in time",
+            Phase::Finishing { deadline, .. } if *deadline <= self.now => {
+                "no task-finished in time"
+            }
             _ => return,
         };
         self.fail(format!("the ASR service gave {late}"));
@@ -318,7 +382,10 @@ impl Machine<'_> {
         self.actions.push(Action::Open {
             task: task.clone(),
             url: self.settings.url.clone(),
-            headers: vec![("Authorization".into(), format!("bearer {}", self.settings.api_key))],
+            headers: vec![(
+                "Authorization".into(),
+                format!("bearer {}", self.settings.api_key),
+            )],
             timeout_ms,
         });
         // The host reports its own time-out first; this one is for a host that was restarted.
@@ -327,9 +394,14 @@ impl Machine<'_> {
     }
 
     fn send_audio(&mut self) {
-        let Phase::Running(running) = &mut self.state.phase else { return };
+        let Phase::Running(running) = &mut self.state.phase else {
+            return;
+        };
         let waiting = self.state.stored.saturating_sub(self.state.sent);
-        let allowed = self.state.pace.allowance(self.now, self.settings.catch_up_speed);
+        let allowed = self
+            .state
+            .pace
+            .allowance(self.now, self.settings.catch_up_speed);
         let count = waiting.min(allowed).min(self.room);
         if count == 0 {
             return;
@@ -339,13 +411,22 @@ impl Machine<'_> {
         let first_ms = u64::from(first - 1) * SECOND_MS;
         let mute_ms = self.state.final_ms.saturating_sub(first_ms).min(SECOND_MS) as u32;
         running.sent_at = self.now;
-        self.actions.push(Action::SendSeconds { socket: running.socket.clone(), first, last, mute_ms });
+        self.actions.push(Action::SendSeconds {
+            socket: running.socket.clone(),
+            first,
+            last,
+            mute_ms,
+        });
         self.state.sent = last;
-        self.state.pace.sent(self.now, self.settings.catch_up_speed, count);
+        self.state
+            .pace
+            .sent(self.now, self.settings.catch_up_speed, count);
     }
 
     fn finish_if_due(&mut self) {
-        let Phase::Running(running) = &self.state.phase else { return };
+        let Phase::Running(running) = &self.state.phase else {
+            return;
+        };
         let sent_ms = u64::from(self.state.sent) * SECOND_MS;
         let all_sent = self.state.sent >= self.state.stored;
         let idle = all_sent && self.now >= running.sent_at + IDLE_FINISH_MS;
@@ -355,9 +436,15 @@ impl Machine<'_> {
             return;
         }
         let text = message::finish_task(&running.task);
-        self.actions.push(Action::SendText { socket: running.socket.clone(), text });
+        self.actions.push(Action::SendText {
+            socket: running.socket.clone(),
+            text,
+        });
         let deadline = self.now + FINISH_TIMEOUT_MS;
-        self.state.phase = Phase::Finishing { running: running.clone(), deadline };
+        self.state.phase = Phase::Finishing {
+            running: running.clone(),
+            deadline,
+        };
     }
 
     fn answer_flushes(&mut self) {

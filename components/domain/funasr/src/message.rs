@@ -108,7 +108,9 @@ fn sentence(payload: &Value) -> Option<Heard> {
     if sentence.get("heartbeat").and_then(Value::as_bool) == Some(true) {
         return None;
     }
-    let flag = FINAL_FLAGS.iter().find_map(|name| sentence.get(*name)?.as_bool());
+    let flag = FINAL_FLAGS
+        .iter()
+        .find_map(|name| sentence.get(*name)?.as_bool());
     let end_ms = sentence.get("end_time").and_then(millis);
     match flag {
         Some(false) => return None,
@@ -117,9 +119,17 @@ fn sentence(payload: &Value) -> Option<Heard> {
         None if end_ms.is_none() => return None,
         None => {}
     }
-    let text = sentence.get("text").and_then(Value::as_str)?.trim().to_owned();
+    let text = sentence
+        .get("text")
+        .and_then(Value::as_str)?
+        .trim()
+        .to_owned();
     let begin_ms = sentence.get("begin_time").and_then(millis);
-    Some(Heard { begin_ms, end_ms, text })
+    Some(Heard {
+        begin_ms,
+        end_ms,
+        text,
+    })
 }
 
 /// A time of the service: a finite number that is not negative, or a text of one.
@@ -158,10 +168,16 @@ mod tests {
 
     #[test]
     fn a_final_sentence_has_text_and_times() {
-        let heard = result(json!({"begin_time": 100, "end_time": 2500, "text": " hi ", "sentence_end": true}));
+        let heard = result(
+            json!({"begin_time": 100, "end_time": 2500, "text": " hi ", "sentence_end": true}),
+        );
         assert_eq!(
             heard,
-            ServiceEvent::Result(Some(Heard { begin_ms: Some(100), end_ms: Some(2500), text: "hi".into() }))
+            ServiceEvent::Result(Some(Heard {
+                begin_ms: Some(100),
+                end_ms: Some(2500),
+                text: "hi".into()
+            }))
         );
     }
 
@@ -176,41 +192,70 @@ mod tests {
             json!("hi"),
             json!(null),
         ] {
-            assert_eq!(result(sentence.clone()), ServiceEvent::Result(None), "{sentence}");
+            assert_eq!(
+                result(sentence.clone()),
+                ServiceEvent::Result(None),
+                "{sentence}"
+            );
         }
     }
 
     #[test]
     fn an_end_without_a_flag_is_final_and_garbage_times_are_none() {
         let heard = result(json!({"begin_time": -4, "end_time": 5, "text": "x"}));
-        let expected = Heard { begin_ms: None, end_ms: Some(5), text: "x".into() };
+        let expected = Heard {
+            begin_ms: None,
+            end_ms: Some(5),
+            text: "x".into(),
+        };
         assert_eq!(heard, ServiceEvent::Result(Some(expected)));
-        let heard = result(json!({"begin_time": "1e999", "end_time": "NaN", "text": "x", "final": true}));
-        let expected = Heard { begin_ms: None, end_ms: None, text: "x".into() };
+        let heard =
+            result(json!({"begin_time": "1e999", "end_time": "NaN", "text": "x", "final": true}));
+        let expected = Heard {
+            begin_ms: None,
+            end_ms: None,
+            text: "x".into(),
+        };
         assert_eq!(heard, ServiceEvent::Result(Some(expected)));
     }
 
     #[test]
     fn failures_and_unknown_events_are_told_apart() {
-        let failed = json!({"header": {"event": "task-failed", "error_code": "E", "error_message": "m"}});
-        assert_eq!(parse(&failed.to_string()).1, ServiceEvent::Failed("E: m".into()));
+        let failed =
+            json!({"header": {"event": "task-failed", "error_code": "E", "error_message": "m"}});
+        assert_eq!(
+            parse(&failed.to_string()).1,
+            ServiceEvent::Failed("E: m".into())
+        );
         for text in ["", "[]", "{}", "nope", r#"{"header":{"event":"weather"}}"#] {
             assert!(matches!(parse(text).1, ServiceEvent::Unknown(_)), "{text}");
         }
         let finished = json!({"header": {"event": "task-finished", "task_id": "t"}, "payload": {"output": {}}});
-        assert_eq!(parse(&finished.to_string()), (Some("t".into()), ServiceEvent::Finished(None)));
+        assert_eq!(
+            parse(&finished.to_string()),
+            (Some("t".into()), ServiceEvent::Finished(None))
+        );
     }
 
     #[test]
     fn options_are_sent_only_when_they_are_set() {
         let mut settings = crate::machine::tests_support::settings();
         let plain: Value = serde_json::from_str(&run_task("t", &settings)).unwrap();
-        assert_eq!(plain["payload"]["parameters"], json!({"format": "pcm", "sample_rate": 16000}));
+        assert_eq!(
+            plain["payload"]["parameters"],
+            json!({"format": "pcm", "sample_rate": 16000})
+        );
         settings.language_hint = Some("zh".into());
         settings.max_sentence_silence_ms = Some(700);
         let full: Value = serde_json::from_str(&run_task("t", &settings)).unwrap();
-        assert_eq!(full["payload"]["parameters"]["language_hints"], json!(["zh"]));
-        assert_eq!(full["payload"]["parameters"]["max_sentence_silence"], json!(700));
+        assert_eq!(
+            full["payload"]["parameters"]["language_hints"],
+            json!(["zh"])
+        );
+        assert_eq!(
+            full["payload"]["parameters"]["max_sentence_silence"],
+            json!(700)
+        );
         assert_eq!(full["header"]["action"], "run-task");
     }
 

@@ -36,7 +36,12 @@ impl Pace {
 
 /// Milliseconds between two seconds of audio. A speed under real time would never catch up.
 fn interval_ms(speed: f64) -> f64 {
-    1000.0 / if speed.is_finite() { speed.max(1.0) } else { 1.0 }
+    1000.0
+        / if speed.is_finite() {
+            speed.max(1.0)
+        } else {
+            1.0
+        }
 }
 
 #[cfg(test)]

@@ -27,7 +27,11 @@ pub enum Phase {
     /// The socket is being opened.
     Connecting { task: String, deadline: u64 },
     /// `run-task` is sent.
-    Starting { task: String, socket: String, deadline: u64 },
+    Starting {
+        task: String,
+        socket: String,
+        deadline: u64,
+    },
     /// Audio is taken.
     Running(Running),
     /// `finish-task` is sent.

@@ -71,7 +71,11 @@ impl State {
         Status {
             connection: self.phase.connection(),
             socket: self.phase.socket().map(str::to_owned),
-            sent: if sending { self.sent } else { (self.next_base() - 1).min(self.stored) },
+            sent: if sending {
+                self.sent
+            } else {
+                (self.next_base() - 1).min(self.stored)
+            },
             final_ms: self.final_ms,
             stored: self.stored,
             consecutive_failures: self.failures,

@@ -17,14 +17,22 @@ fn sentences(actions: &[Action]) -> Vec<(u64, u64, &str)> {
 
 fn sent(actions: &[Action]) -> Vec<(u32, u32, u32)> {
     let of = |action: &Action| match action {
-        Action::SendSeconds { first, last, mute_ms, .. } => Some((*first, *last, *mute_ms)),
+        Action::SendSeconds {
+            first,
+            last,
+            mute_ms,
+            ..
+        } => Some((*first, *last, *mute_ms)),
         _ => None,
     };
     actions.iter().filter_map(of).collect()
 }
 
 fn opens(actions: &[Action]) -> usize {
-    actions.iter().filter(|a| matches!(a, Action::Open { .. })).count()
+    actions
+        .iter()
+        .filter(|a| matches!(a, Action::Open { .. }))
+        .count()
 }
 
 #[test]
@@ -34,10 +42,17 @@ fn the_first_second_opens_one_connection_and_audio_waits_for_task_started() {
     assert_eq!(opens(&actions), 1);
     assert!(sent(&actions).is_empty());
     assert!(stream.task().starts_with("asr-realtime-teacher-"));
-    assert_eq!(opens(&stream.store(2)), 0, "one connection, not one per chunk");
+    assert_eq!(
+        opens(&stream.store(2)),
+        0,
+        "one connection, not one per chunk"
+    );
 
     let task = stream.task();
-    let actions = stream.give([Input::Opened { task, socket: "s1".into() }]);
+    let actions = stream.give([Input::Opened {
+        task,
+        socket: "s1".into(),
+    }]);
     assert!(matches!(&actions[0], Action::SendText { text, .. } if text.contains("run-task")));
     assert!(sent(&actions).is_empty());
     let actions = stream.event(&serde_json::json!({"header": {"event": "task-started"}}));
@@ -58,7 +73,11 @@ fn a_task_that_dies_is_replayed_from_what_is_not_final_and_under_its_own_seconds
     assert_eq!(sentences(&actions), [(200, 2_400, "one")]);
 
     let task = stream.task();
-    let actions = stream.give([Input::Closed { task: task.clone(), code: 1006, reason: String::new() }]);
+    let actions = stream.give([Input::Closed {
+        task: task.clone(),
+        code: 1006,
+        reason: String::new(),
+    }]);
     assert_eq!(opens(&actions), 0, "not at once");
     assert_eq!(stream.state.status().connection, Connection::Error);
     assert!(stream.state.status().last_error.is_some());
@@ -68,7 +87,11 @@ fn a_task_that_dies_is_replayed_from_what_is_not_final_and_under_its_own_seconds
     let actions = stream.give([Input::Timer]);
     assert_eq!(opens(&actions), 1);
     let actions = stream.start("s2");
-    assert_eq!(sent(&actions), [(3, 6, 400)], "from the second that holds 2.4 s, its start silenced");
+    assert_eq!(
+        sent(&actions),
+        [(3, 6, 400)],
+        "from the second that holds 2.4 s, its start silenced"
+    );
     assert_eq!(stream.state.status().last_error, None);
     let actions = stream.sentence(400, 3_900, "two");
     assert_eq!(sentences(&actions), [(2_400, 5_900, "two")]);
@@ -80,7 +103,11 @@ fn what_belongs_to_an_old_task_is_ignored() {
     stream.store(1);
     stream.start("s1");
     let old = stream.task();
-    stream.give([Input::Closed { task: old.clone(), code: 1006, reason: String::new() }]);
+    stream.give([Input::Closed {
+        task: old.clone(),
+        code: 1006,
+        reason: String::new(),
+    }]);
     stream.now += 20_000;
     stream.give([Input::Timer]);
     stream.start("s2");
@@ -88,14 +115,30 @@ fn what_belongs_to_an_old_task_is_ignored() {
     let late = serde_json::json!({"header": {"event": "result-generated", "task_id": old},
         "payload": {"output": {"sentence": {"begin_time": 0, "end_time": 900, "text": "late"}}}});
     let actions = stream.give([
-        Input::Text { task: old.clone(), text: late.to_string() },
-        Input::Closed { task: old.clone(), code: 1000, reason: String::new() },
-        Input::OpenFailed { task: old.clone(), status: None, reason: String::new() },
+        Input::Text {
+            task: old.clone(),
+            text: late.to_string(),
+        },
+        Input::Closed {
+            task: old.clone(),
+            code: 1000,
+            reason: String::new(),
+        },
+        Input::OpenFailed {
+            task: old.clone(),
+            status: None,
+            reason: String::new(),
+        },
     ]);
     assert!(sentences(&actions).is_empty());
     assert_eq!(stream.state, before);
-    let actions = stream.give([Input::Opened { task: old, socket: "s9".into() }]);
-    assert!(actions.contains(&Action::Close { socket: "s9".into() }));
+    let actions = stream.give([Input::Opened {
+        task: old,
+        socket: "s9".into(),
+    }]);
+    assert!(actions.contains(&Action::Close {
+        socket: "s9".into()
+    }));
 }
 
 #[test]
@@ -106,20 +149,42 @@ fn failures_back_off_with_a_cap_and_stay_one_loop() {
     for seq in 2..12 {
         let task = stream.task();
         let reason = String::from("503");
-        stream.give([Input::OpenFailed { task, status: Some(503), reason }]);
+        stream.give([Input::OpenFailed {
+            task,
+            status: Some(503),
+            reason,
+        }]);
         let until = stream.state.status().retry_at.unwrap();
         pauses.push(until - stream.now);
-        assert_eq!(opens(&stream.store(seq)), 0, "a chunk does not start a second loop");
+        assert_eq!(
+            opens(&stream.store(seq)),
+            0,
+            "a chunk does not start a second loop"
+        );
         stream.now = until;
         assert_eq!(opens(&stream.give([Input::Timer])), 1);
     }
-    assert!(pauses[0] >= RETRY_FIRST_MS / 2 && pauses[0] <= RETRY_FIRST_MS, "{pauses:?}");
+    assert!(
+        pauses[0] >= RETRY_FIRST_MS / 2 && pauses[0] <= RETRY_FIRST_MS,
+        "{pauses:?}"
+    );
     assert!(pauses.iter().all(|p| *p <= RETRY_CAP_MS), "{pauses:?}");
     assert!(*pauses.last().unwrap() >= RETRY_CAP_MS / 2, "{pauses:?}");
     // A refused key says what to check.
     let task = stream.task();
-    stream.give([Input::OpenFailed { task, status: Some(401), reason: String::new() }]);
-    assert!(stream.state.status().last_error.unwrap().contains("ALIYUN_DASHSCOPE_API_KEY"));
+    stream.give([Input::OpenFailed {
+        task,
+        status: Some(401),
+        reason: String::new(),
+    }]);
+    assert!(
+        stream
+            .state
+            .status()
+            .last_error
+            .unwrap()
+            .contains("ALIYUN_DASHSCOPE_API_KEY")
+    );
 }
 
 #[test]
@@ -127,10 +192,15 @@ fn a_task_that_never_starts_is_given_up_and_closed() {
     let mut stream = Stream::new();
     stream.store(1);
     let task = stream.task();
-    stream.give([Input::Opened { task, socket: "s1".into() }]);
+    stream.give([Input::Opened {
+        task,
+        socket: "s1".into(),
+    }]);
     stream.now += stream.settings.start_timeout_ms;
     let actions = stream.give([Input::Timer]);
-    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
+    assert!(actions.contains(&Action::Close {
+        socket: "s1".into()
+    }));
     assert_eq!(stream.state.status().connection, Connection::Error);
 }
 
@@ -150,7 +220,10 @@ fn a_backlog_is_paced() {
             total += last - first + 1;
         }
     }
-    assert!((45..=50).contains(&total), "10 s at four times real time and the burst: {total}");
+    assert!(
+        (45..=50).contains(&total),
+        "10 s at four times real time and the burst: {total}"
+    );
 }
 
 #[test]
@@ -160,13 +233,21 @@ fn a_full_socket_is_waited_for_and_a_dead_one_is_replaced() {
     stream.start("s1");
     let state = std::mem::take(&mut stream.state);
     let arrived = stream.now;
-    let (state, actions) =
-        step(state, &stream.settings, stream.now, 5, 0, [Input::Stored { seq: 2, arrived }]);
+    let (state, actions) = step(
+        state,
+        &stream.settings,
+        stream.now,
+        5,
+        0,
+        [Input::Stored { seq: 2, arrived }],
+    );
     assert!(sent(&actions).is_empty());
     assert!(actions.contains(&Action::SetTimer(ROOM_RETRY_MS)));
     stream.state = state;
     let actions = stream.give([Input::SendFailed("unknown socket".into())]);
-    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
+    assert!(actions.contains(&Action::Close {
+        socket: "s1".into()
+    }));
     stream.now = stream.state.status().retry_at.unwrap();
     stream.give([Input::Timer]);
     assert_eq!(sent(&stream.start("s2")), [(1, 2, 0)]);
@@ -183,14 +264,19 @@ fn an_idle_task_is_finished_and_shows_no_error() {
     // A chunk that comes now waits for the next task.
     assert!(sent(&stream.store(2)).is_empty());
     let actions = stream.finished();
-    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
+    assert!(actions.contains(&Action::Close {
+        socket: "s1".into()
+    }));
     assert_eq!(opens(&actions), 1);
     assert_eq!(sent(&stream.start("s2")), [(2, 2, 0)]);
     stream.now += IDLE_FINISH_MS;
     stream.give([Input::Timer]);
     stream.finished();
     let status = stream.state.status();
-    assert_eq!((status.connection, status.last_error), (Connection::Disconnected, None));
+    assert_eq!(
+        (status.connection, status.last_error),
+        (Connection::Disconnected, None)
+    );
     assert_eq!(status.final_ms, 2_000);
 }
 
@@ -199,7 +285,10 @@ fn a_flush_finishes_the_task_and_is_answered_when_all_is_final() {
     let mut stream = Stream::new();
     assert_eq!(
         stream.give([Input::Flush("empty".into())]),
-        [Action::Flushed { id: "empty".into(), untranscribed: 0 }]
+        [Action::Flushed {
+            id: "empty".into(),
+            untranscribed: 0
+        }]
     );
     stream.store(1);
     let actions = stream.give([Input::Flush("f".into())]);
@@ -209,7 +298,10 @@ fn a_flush_finishes_the_task_and_is_answered_when_all_is_final() {
     assert!(matches!(&actions[1], Action::SendText { text, .. } if text.contains("finish-task")));
     stream.sentence(0, 800, "done");
     let actions = stream.finished();
-    assert!(actions.contains(&Action::Flushed { id: "f".into(), untranscribed: 0 }));
+    assert!(actions.contains(&Action::Flushed {
+        id: "f".into(),
+        untranscribed: 0
+    }));
 }
 
 #[test]
@@ -217,10 +309,19 @@ fn a_flush_after_a_restart_does_not_trust_the_old_timer() {
     let mut stream = Stream::new();
     stream.store(1);
     let task = stream.task();
-    stream.give([Input::OpenFailed { task, status: None, reason: "down".into() }]);
+    stream.give([Input::OpenFailed {
+        task,
+        status: None,
+        reason: "down".into(),
+    }]);
     // The process dies with its timers, and starts again within the pause.
     let actions = stream.give([Input::Flush("f".into())]);
-    assert!(actions.iter().any(|action| matches!(action, Action::SetTimer(_))), "{actions:?}");
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::SetTimer(_))),
+        "{actions:?}"
+    );
 }
 
 #[test]
@@ -231,12 +332,21 @@ fn flushes_are_bounded_and_answered_at_once_when_asr_is_off() {
         stream.give([Input::Flush(n.to_string())]);
     }
     let actions = stream.give([Input::Flush("more".into())]);
-    assert!(actions.contains(&Action::Flushed { id: "more".into(), untranscribed: 3 }));
+    assert!(actions.contains(&Action::Flushed {
+        id: "more".into(),
+        untranscribed: 3
+    }));
     let mut off = Stream::new();
     off.settings.enabled = false;
     assert!(off.store(2).is_empty());
     let actions = off.give([Input::Flush("f".into())]);
-    assert_eq!(actions, [Action::Flushed { id: "f".into(), untranscribed: 2 }]);
+    assert_eq!(
+        actions,
+        [Action::Flushed {
+            id: "f".into(),
+            untranscribed: 2
+        }]
+    );
 }
 
 #[test]
@@ -248,10 +358,17 @@ fn a_slow_end_is_waited_for_while_results_come_and_given_up_when_they_do_not() {
     stream.now += FINISH_TIMEOUT_MS - 1;
     stream.sentence(0, 1_000, "slow");
     stream.now += FINISH_TIMEOUT_MS - 1;
-    assert!(!stream.give([Input::Timer]).iter().any(|a| matches!(a, Action::Close { .. })));
+    assert!(
+        !stream
+            .give([Input::Timer])
+            .iter()
+            .any(|a| matches!(a, Action::Close { .. }))
+    );
     stream.now += 1;
     let actions = stream.give([Input::Timer]);
-    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
+    assert!(actions.contains(&Action::Close {
+        socket: "s1".into()
+    }));
     assert_eq!(stream.state.untranscribed(), 4);
 }
 
@@ -264,7 +381,10 @@ fn repeated_finals_are_one_and_repeated_texts_are_two() {
     stream.start("s1");
     assert_eq!(sentences(&stream.sentence(0, 1_000, "yes")).len(), 1);
     assert_eq!(sentences(&stream.sentence(0, 1_000, "yes")).len(), 0);
-    assert_eq!(sentences(&stream.sentence(1_000, 2_000, "yes")), [(1_000, 2_000, "yes")]);
+    assert_eq!(
+        sentences(&stream.sentence(1_000, 2_000, "yes")),
+        [(1_000, 2_000, "yes")]
+    );
 }
 
 #[test]
@@ -274,8 +394,14 @@ fn odd_times_give_rising_ranges_within_what_was_sent() {
         stream.store(seq);
     }
     stream.start("s1");
-    assert_eq!(sentences(&stream.sentence(1_500, 1_000, "back")), [(999, 1_000, "back")]);
-    assert_eq!(sentences(&stream.sentence(0, 90_000, "far")), [(1_000, 5_000, "far")]);
+    assert_eq!(
+        sentences(&stream.sentence(1_500, 1_000, "back")),
+        [(999, 1_000, "back")]
+    );
+    assert_eq!(
+        sentences(&stream.sentence(0, 90_000, "far")),
+        [(1_000, 5_000, "far")]
+    );
     assert!(sentences(&stream.sentence(0, 90_000, "far again")).is_empty());
 }
 
@@ -286,9 +412,21 @@ fn a_failed_task_is_told_and_replaced() {
     stream.start("s1");
     let actions = stream.event(&serde_json::json!({"header":
         {"event": "task-failed", "error_code": "CLIENT_ERROR", "error_message": "timeout"}}));
-    assert!(actions.contains(&Action::Close { socket: "s1".into() }));
-    assert!(stream.state.status().last_error.unwrap().contains("CLIENT_ERROR"));
-    assert!(sent(&stream.store(2)).is_empty(), "nothing goes into the failed task");
+    assert!(actions.contains(&Action::Close {
+        socket: "s1".into()
+    }));
+    assert!(
+        stream
+            .state
+            .status()
+            .last_error
+            .unwrap()
+            .contains("CLIENT_ERROR")
+    );
+    assert!(
+        sent(&stream.store(2)).is_empty(),
+        "nothing goes into the failed task"
+    );
 }
 
 #[test]
@@ -318,7 +456,9 @@ fn latencies_know_when_the_last_second_came() {
     let came = stream.now;
     stream.now += 400;
     let actions = stream.sentence(0, 1_700, "x");
-    let Some(Action::Sentence(sentence)) = actions.first() else { panic!("{actions:?}") };
+    let Some(Action::Sentence(sentence)) = actions.first() else {
+        panic!("{actions:?}")
+    };
     assert_eq!(sentence.arrived, Some(came));
 }
 
@@ -330,7 +470,10 @@ fn the_state_survives_storage() {
     stream.give([Input::Flush("f".into())]);
     let text = serde_json::to_string(&stream.state).unwrap();
     assert_eq!(serde_json::from_str::<State>(&text).unwrap(), stream.state);
-    assert_eq!(serde_json::from_str::<State>("{}").unwrap(), State::default());
+    assert_eq!(
+        serde_json::from_str::<State>("{}").unwrap(),
+        State::default()
+    );
 }
 
 /// A service that hears every second exactly as it is sent, and a network that breaks at random.
@@ -409,10 +552,22 @@ impl World {
         for action in actions {
             match action {
                 Action::Open { .. } => self.opening = true,
-                Action::SendSeconds { first, last, mute_ms, ref socket } => {
-                    assert_eq!(Some(socket), self.socket.as_ref(), "audio into a dead socket");
+                Action::SendSeconds {
+                    first,
+                    last,
+                    mute_ms,
+                    ref socket,
+                } => {
+                    assert_eq!(
+                        Some(socket),
+                        self.socket.as_ref(),
+                        "audio into a dead socket"
+                    );
                     let base = *self.task_base.get_or_insert(first);
-                    assert!(first == base || first == self.heard_to + 1, "a hole in the audio");
+                    assert!(
+                        first == base || first == self.heard_to + 1,
+                        "a hole in the audio"
+                    );
                     if first == base {
                         self.answered_ms = u64::from(mute_ms);
                     }
@@ -449,12 +604,20 @@ impl World {
             Fate::Break => {
                 let task = self.stream.task();
                 self.hang_up();
-                self.give(Input::Closed { task, code: 1006, reason: String::new() });
+                self.give(Input::Closed {
+                    task,
+                    code: 1006,
+                    reason: String::new(),
+                });
             }
             Fate::Refuse => {
                 if std::mem::take(&mut self.opening) {
                     let task = self.stream.task();
-                    self.give(Input::OpenFailed { task, status: None, reason: "no".into() });
+                    self.give(Input::OpenFailed {
+                        task,
+                        status: None,
+                        reason: "no".into(),
+                    });
                 }
             }
             Fate::Wait(ms) => {
@@ -472,7 +635,9 @@ impl World {
             self.socket = Some(socket.clone());
             let task = self.stream.task();
             self.give(Input::Opened { task, socket });
-            let actions = self.stream.event(&serde_json::json!({"header": {"event": "task-started"}}));
+            let actions = self
+                .stream
+                .event(&serde_json::json!({"header": {"event": "task-started"}}));
             self.take(actions);
             return;
         }

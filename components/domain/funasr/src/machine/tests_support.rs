@@ -28,7 +28,12 @@ pub struct Stream {
 
 impl Stream {
     pub fn new() -> Stream {
-        Stream { state: State::default(), settings: settings(), now: 1_000_000, random: 1 }
+        Stream {
+            state: State::default(),
+            settings: settings(),
+            now: 1_000_000,
+            random: 1,
+        }
     }
 
     pub fn give(&mut self, inputs: impl IntoIterator<Item = Input>) -> Vec<Action> {
@@ -51,13 +56,19 @@ impl Stream {
     /// Brings a connecting stream to a running task.
     pub fn start(&mut self, socket: &str) -> Vec<Action> {
         let task = self.task();
-        self.give([Input::Opened { task: task.clone(), socket: socket.into() }]);
+        self.give([Input::Opened {
+            task: task.clone(),
+            socket: socket.into(),
+        }]);
         self.event(&serde_json::json!({"header": {"event": "task-started", "task_id": task}}))
     }
 
     pub fn event(&mut self, frame: &serde_json::Value) -> Vec<Action> {
         let task = self.task();
-        self.give([Input::Text { task, text: frame.to_string() }])
+        self.give([Input::Text {
+            task,
+            text: frame.to_string(),
+        }])
     }
 
     pub fn sentence(&mut self, begin: u64, end: u64, text: &str) -> Vec<Action> {
@@ -68,7 +79,8 @@ impl Stream {
     }
 
     pub fn finished(&mut self) -> Vec<Action> {
-        let frame = serde_json::json!({"header": {"event": "task-finished", "task_id": self.task()}});
+        let frame =
+            serde_json::json!({"header": {"event": "task-finished", "task_id": self.task()}});
         self.event(&frame)
     }
 }

@@ -9,6 +9,7 @@
 //! next one begins at `final_ms` again.
 
 mod arrivals;
+mod chance;
 mod machine;
 mod message;
 mod pace;

@@ -1,0 +1,154 @@
+//! What time and the cursors demand once all inputs are applied: to give up, to open, to send, to
+//! finish, to answer, to be woken.
+
+use super::{Action, Machine};
+use crate::SECOND_MS;
+use crate::chance::task_uuid;
+use crate::message;
+use crate::phase::Phase;
+use crate::settings::{FINISH_TIMEOUT_MS, IDLE_FINISH_MS, QUIET_TASK_MS};
+
+/// How long to wait when the socket takes nothing more, in ms.
+pub(super) const ROOM_RETRY_MS: u64 = 250;
+/// A timer that is this much overdue died with an earlier process.
+const TIMER_LOST_MS: u64 = 1_000;
+
+impl Machine<'_> {
+    pub(super) fn check_deadlines(&mut self) {
+        let late = match &self.state.phase {
+            Phase::Connecting { deadline, .. } if *deadline <= self.now => "no connection in time",
+            Phase::Starting { deadline, .. } if *deadline <= self.now => "no task-started in time",
+            Phase::Finishing { deadline, .. } if *deadline <= self.now => {
+                "no task-finished in time"
+            }
+            _ => return,
+        };
+        self.fail(format!("the ASR service gave {late}"));
+    }
+
+    /// Moves what the cursors allow: opens, sends, finishes.
+    pub(super) fn pump(&mut self) {
+        if let Phase::Waiting { until } = self.state.phase
+            && until <= self.now
+        {
+            self.state.phase = Phase::Idle;
+        }
+        match &self.state.phase {
+            Phase::Idle if self.settings.enabled && self.state.untranscribed() > 0 => self.open(),
+            Phase::Running(_) => {
+                self.send_audio();
+                self.finish_if_due();
+            }
+            _ => {}
+        }
+    }
+
+    fn open(&mut self) {
+        let task = format!("{}{}", self.settings.task_prefix, task_uuid(self.random));
+        let timeout_ms = self.settings.start_timeout_ms;
+        self.actions.push(Action::Open {
+            task: task.clone(),
+            url: self.settings.url.clone(),
+            headers: vec![(
+                "Authorization".into(),
+                format!("bearer {}", self.settings.api_key),
+            )],
+            timeout_ms,
+        });
+        // The host reports its own time-out first; this one is for a host that was restarted.
+        let deadline = self.now + timeout_ms + SECOND_MS;
+        self.state.phase = Phase::Connecting { task, deadline };
+    }
+
+    fn send_audio(&mut self) {
+        let Phase::Running(running) = &mut self.state.phase else {
+            return;
+        };
+        let waiting = self.state.stored.saturating_sub(self.state.sent);
+        let allowed = self
+            .state
+            .pace
+            .allowance(self.now, self.settings.catch_up_speed);
+        let count = waiting.min(allowed).min(self.room);
+        if count == 0 {
+            return;
+        }
+        let first = self.state.sent + 1;
+        let last = self.state.sent + count;
+        let first_ms = u64::from(first - 1) * SECOND_MS;
+        let mute_ms = self.state.final_ms.saturating_sub(first_ms).min(SECOND_MS) as u32;
+        running.sent_at = self.now;
+        self.actions.push(Action::SendSeconds {
+            socket: running.socket.clone(),
+            first,
+            last,
+            mute_ms,
+        });
+        self.state.sent = last;
+        self.state
+            .pace
+            .sent(self.now, self.settings.catch_up_speed, count);
+    }
+
+    fn finish_if_due(&mut self) {
+        let Phase::Running(running) = &self.state.phase else {
+            return;
+        };
+        let sent_ms = u64::from(self.state.sent) * SECOND_MS;
+        let all_sent = self.state.sent >= self.state.stored;
+        let idle = all_sent && self.now >= running.sent_at + IDLE_FINISH_MS;
+        let wanted = all_sent && !self.state.flushes.is_empty();
+        let quiet = sent_ms.saturating_sub(self.state.final_ms) >= QUIET_TASK_MS;
+        if !(idle || wanted || quiet) {
+            return;
+        }
+        let text = message::finish_task(&running.task);
+        self.actions.push(Action::SendText {
+            socket: running.socket.clone(),
+            text,
+        });
+        let deadline = self.now + FINISH_TIMEOUT_MS;
+        self.state.phase = Phase::Finishing {
+            running: running.clone(),
+            deadline,
+        };
+    }
+
+    pub(super) fn answer_flushes(&mut self) {
+        let untranscribed = self.state.untranscribed();
+        if untranscribed > 0 && self.settings.enabled {
+            return;
+        }
+        for id in std::mem::take(&mut self.state.flushes) {
+            self.actions.push(Action::Flushed { id, untranscribed });
+        }
+    }
+
+    /// Sets the timer only when it must ring earlier than it will: one that rings too early finds
+    /// nothing to do and is set anew, which is cheaper than setting it with every chunk.
+    pub(super) fn arm_timer(&mut self) {
+        let due = match &self.state.phase {
+            Phase::Idle => return,
+            Phase::Waiting { until } => *until,
+            Phase::Connecting { deadline, .. }
+            | Phase::Starting { deadline, .. }
+            | Phase::Finishing { deadline, .. } => *deadline,
+            Phase::Running(_) if self.state.sent < self.state.stored && self.room == 0 => {
+                self.now + ROOM_RETRY_MS
+            }
+            Phase::Running(_) if self.state.sent < self.state.stored => {
+                self.state.pace.next_at(self.settings.catch_up_speed)
+            }
+            Phase::Running(running) => running.sent_at + IDLE_FINISH_MS,
+        };
+        let due = due.max(self.now + 1);
+        let rings_in_time = self
+            .state
+            .timer_at
+            .is_some_and(|at| at <= due && at + TIMER_LOST_MS >= self.now);
+        if !rings_in_time {
+            self.actions.push(Action::SetTimer(due - self.now));
+            self.state.timer_at = Some(due);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the connection and the service's frames do to the state.
+
+use super::{Action, Machine, Sentence};
+use crate::SECOND_MS;
+use crate::message::{self, Heard, ServiceEvent, shorten};
+use crate::phase::{Phase, Running};
+use crate::settings::FINISH_TIMEOUT_MS;
+
+impl Machine<'_> {
+    pub(super) fn opened(&mut self, task: String, socket: String) {
+        if !matches!(&self.state.phase, Phase::Connecting { task: current, .. } if *current == task)
+        {
+            // Of a task that was given up meanwhile.
+            self.actions.push(Action::Close { socket });
+            return;
+        }
+        let text = message::run_task(&task, self.settings);
+        self.actions.push(Action::SendText {
+            socket: socket.clone(),
+            text,
+        });
+        let deadline = self.now + self.settings.start_timeout_ms;
+        self.state.phase = Phase::Starting {
+            task,
+            socket,
+            deadline,
+        };
+    }
+
+    pub(super) fn text(&mut self, task: &str, text: &str) {
+        if !self.is_current(task) {
+            self.note(format!("a frame of the old task {task} is ignored"));
+            return;
+        }
+        let (named, event) = message::parse(text);
+        if named.is_some_and(|named| named != task) {
+            self.note("a frame that names another task is ignored".into());
+            return;
+        }
+        match event {
+            ServiceEvent::Started => self.started(),
+            ServiceEvent::Result(None) => self.extend_finish(),
+            ServiceEvent::Result(Some(heard)) => {
+                self.extend_finish();
+                self.sentence(heard);
+            }
+            ServiceEvent::Finished(heard) => self.finished(heard),
+            ServiceEvent::Failed(why) => self.fail(format!("the ASR task failed: {why}")),
+            ServiceEvent::Unknown(why) => self.note(format!("the ASR service: {why}")),
+        }
+    }
+
+    fn started(&mut self) {
+        let Phase::Starting { task, socket, .. } = &self.state.phase else {
+            self.note("task-started came twice".into());
+            return;
+        };
+        let base = self.state.next_base();
+        let running = Running {
+            task: task.clone(),
+            socket: socket.clone(),
+            base,
+            sent_at: self.now,
+        };
+        self.state.phase = Phase::Running(running);
+        self.state.sent = base - 1;
+        self.state.last_error = None;
+    }
+
+    /// The service is still working on the task's end: let it.
+    fn extend_finish(&mut self) {
+        if let Phase::Finishing { deadline, .. } = &mut self.state.phase {
+            *deadline = self.now + FINISH_TIMEOUT_MS;
+        }
+    }
+
+    fn sentence(&mut self, heard: Heard) {
+        let (Phase::Running(running) | Phase::Finishing { running, .. }) = &self.state.phase else {
+            self.note("a result before task-started is ignored".into());
+            return;
+        };
+        let base_ms = u64::from(running.base - 1) * SECOND_MS;
+        let sent_ms = u64::from(self.state.sent) * SECOND_MS;
+        let end_ms = heard
+            .end_ms
+            .map_or(sent_ms, |end| (base_ms + end).min(sent_ms));
+        if end_ms <= self.state.final_ms {
+            self.note("a final result for audio that is final already is ignored".into());
+            return;
+        }
+        // Times are the service's, but ranges must rise and must not be empty.
+        let begin_ms = heard
+            .begin_ms
+            .map_or(self.state.final_ms, |begin| base_ms + begin);
+        let start_ms = begin_ms.min(end_ms - 1).max(self.state.final_ms);
+        self.state.final_ms = end_ms;
+        self.state.failures = 0;
+        let last = u32::try_from(end_ms.div_ceil(SECOND_MS)).unwrap_or(u32::MAX);
+        let arrived = self.state.arrivals.of(last);
+        self.state.arrivals.forget_before(self.state.next_base());
+        if !heard.text.is_empty() {
+            let sentence = Sentence {
+                start_ms,
+                end_ms,
+                text: heard.text,
+                arrived,
+            };
+            self.actions.push(Action::Sentence(sentence));
+        }
+    }
+
+    fn finished(&mut self, heard: Option<Heard>) {
+        if !matches!(
+            self.state.phase,
+            Phase::Running(_) | Phase::Finishing { .. }
+        ) {
+            self.fail("the ASR service finished a task that had not begun".into());
+            return;
+        }
+        if let Some(heard) = heard {
+            self.sentence(heard);
+        }
+        let complete = matches!(self.state.phase, Phase::Finishing { .. });
+        if !complete {
+            // Nobody asked it to: what it did not make final is sent again.
+            self.fail("the ASR service finished the task by itself".into());
+            return;
+        }
+        self.state.final_ms = self
+            .state
+            .final_ms
+            .max(u64::from(self.state.sent) * SECOND_MS);
+        self.state.arrivals.forget_before(self.state.next_base());
+        self.state.failures = 0;
+        self.state.finished_tasks = self.state.finished_tasks.saturating_add(1);
+        self.close_socket();
+        self.state.phase = Phase::Idle;
+    }
+
+    pub(super) fn closed(&mut self, task: &str, code: u16, reason: &str) {
+        if !self.is_current(task) {
+            return;
+        }
+        let all_final = self.state.final_ms >= u64::from(self.state.sent) * SECOND_MS;
+        let took_audio = matches!(
+            self.state.phase,
+            Phase::Running(_) | Phase::Finishing { .. }
+        );
+        if took_audio && all_final {
+            // It owes nothing: an end like any other.
+            self.state.phase = Phase::Idle;
+            return;
+        }
+        let reason = shorten(reason);
+        self.fail_without_socket(format!(
+            "the ASR connection was closed (code {code}) {reason}"
+        ));
+    }
+}
+
+/// Why a connection could not be made, and what to do about it.
+pub(super) fn refusal(status: Option<u16>, reason: &str) -> String {
+    match status {
+        Some(status @ (401 | 403)) => format!(
+            "the ASR service refused the key (HTTP {status}): check ALIYUN_DASHSCOPE_API_KEY"
+        ),
+        Some(status) => format!("the ASR service refused the connection (HTTP {status})"),
+        None => format!("the ASR service cannot be reached: {reason}"),
+    }
+}

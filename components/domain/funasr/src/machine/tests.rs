@@ -10,11 +10,13 @@ use crate::settings::{
 };
 
 fn sentences(actions: &[Action]) -> Vec<(u64, u64, &str)> {
-    let of = |action| match action {
-        Action::Sentence(s) => Some((s.start_ms, s.end_ms, s.text.as_str())),
-        _ => None,
-    };
-    actions.iter().filter_map(of).collect()
+    let mut sentences = Vec::new();
+    for action in actions {
+        if let Action::Sentence(s) = action {
+            sentences.push((s.start_ms, s.end_ms, s.text.as_str()));
+        }
+    }
+    sentences
 }
 
 fn sent(actions: &[Action]) -> Vec<(u32, u32, u32)> {

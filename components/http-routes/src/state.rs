@@ -2,7 +2,7 @@
 
 use interview_session::asr::{AsrFigures, AsrSettings, AsrView, BridgeFigures, WsState};
 use interview_session::capture::{CaptureRecord, capture_by_stream};
-use interview_session::config::ConfigPatch;
+use interview_session::config::{ConfigAnswer, ConfigPatch, ConfigState};
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
 use interview_session::ingest::IngestRecord;
@@ -11,8 +11,6 @@ use interview_session::session_document::SessionDocument;
 use interview_session::state_view::{StateParts, StateView};
 use interview_session::stored::{self, to_json};
 use interview_session::time::EpochMs;
-use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::bindings::interview::gateway::asr_bridge::{self, Connection};
 use crate::bindings::interview::gateway::session_state::{self, SessionView, StreamView};
@@ -118,29 +116,11 @@ pub fn state(id: &SessionId) -> Result<String, ApiError> {
 }
 
 pub fn config(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
-    #[derive(Serialize)]
-    struct Configured<'a> {
-        session_id: &'a str,
-        roster_count: usize,
-        config: Box<RawValue>,
-        roster: Vec<Box<RawValue>>,
-    }
-    #[derive(serde::Deserialize)]
-    struct People {
-        config: Box<RawValue>,
-        #[serde(default)]
-        roster: Vec<Box<RawValue>>,
-    }
     let patch = ConfigPatch::from_body(body)?;
     let people = session_state::apply_config(id.as_str(), crate::now().0, &to_json(&patch))
         .map_err(unavailable)?;
-    let people: People = stored::read("config", &people)?;
-    Ok(to_json(&Configured {
-        session_id: id.as_str(),
-        roster_count: people.roster.len(),
-        config: people.config,
-        roster: people.roster,
-    }))
+    let people: ConfigState = stored::read("config", &people)?;
+    Ok(to_json(&ConfigAnswer::new(id, &people)))
 }
 
 /// What a caller can do about a store that fails.

@@ -57,8 +57,8 @@ pub async fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), Strin
         // Whoever called may have given up.
         let _ = lanes::reply(call, &IdentifyAnswer { more }.to_body());
     }
-    // A caller that waits asks again itself.
-    if more && calls.is_empty() {
+    // A caller asks again as long as it waits, and it may have given up.
+    if more {
         let lane = Lane::Identity {
             session: session.clone(),
         }

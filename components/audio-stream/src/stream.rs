@@ -249,8 +249,11 @@ impl<'a> Stream<'a> {
             role: self.role,
         }
         .to_string();
+        let mut refused_once = false;
         for action in actions {
             let done = match action {
+                // For the socket that takes nothing more; timers and answers are not its business.
+                Action::SendText(_) | Action::SendSeconds(_) if refused_once => Ok(()),
                 Action::Open(open) => {
                     let task = open.task.clone();
                     self.open(&lane, open).map_err(|reason| {
@@ -290,9 +293,8 @@ impl<'a> Stream<'a> {
                 Action::Sentence(_) => Ok(()),
             };
             if let Err(input) = done {
-                // What comes after it is for a socket that takes nothing more.
+                refused_once = true;
                 self.inputs.push(input);
-                return;
             }
         }
     }

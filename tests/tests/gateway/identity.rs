@@ -204,6 +204,30 @@ async fn a_look_up_without_an_answer_in_time_is_given_up_with_the_reason() {
     assert_eq!(gateway.state(session).await["state"]["clusters"], json!([]));
 }
 
+#[tokio::test]
+async fn look_ups_go_on_after_a_finalize_that_did_not_wait_for_them() {
+    let asr = Asr::start().await;
+    let inference = Inference::start_closed(one_voice).await;
+    let settings = Settings::with_asr(&asr)
+        .set("INFERENCE_BASE_URL", &inference.url())
+        .set("FINALIZE_FLUSH_TIMEOUT_MS", "2000");
+    let gateway = Gateway::start(settings).await;
+    let session = "left-behind";
+    let mut students = gateway.open(session, "students").await;
+    students.store_marked(STUDENTS, 1..=9).await;
+    students.close().await;
+    a_look_up_is_under_way(&inference).await;
+    gateway.finalize(session).await;
+    assert!(gateway.events(session, "students").await.is_empty());
+
+    inference.let_go(1000);
+    eventually("each utterance has its event", async || {
+        let events = gateway.events(session, "students").await.len();
+        if events == 3 { Ok(()) } else { Err(events) }
+    })
+    .await;
+}
+
 async fn a_look_up_is_under_way(inference: &Inference) {
     eventually("a look-up is under way", async || {
         if inference.asked().is_empty() {

@@ -1,4 +1,4 @@
-//! The paths of the contract. It knows no methods and no handlers, and leaves ids and roles as they
+//! The paths of the contract and the methods they take. It knows no handlers, and leaves ids and roles as they
 //! are written: what is wrong with them is an answer of its own.
 
 /// A known path. Ids and roles are not decoded yet.
@@ -6,6 +6,17 @@
 pub enum Route<'a> {
     /// `/health`
     Health,
+    /// `/openapi.json`: the HTTP API, described.
+    OpenApi,
+    /// `/asyncapi.json`: the WebSocket frames, described.
+    AsyncApi,
+    /// `/v1/sessions`
+    Sessions,
+    /// `/v1/sessions/:session_id`
+    WholeSession {
+        /// `:session_id`
+        session: &'a str,
+    },
     /// `/v1/audio/ws/:session_id` and `/v1/audio/ws/:session_id/:stream_role`
     Audio {
         /// `:session_id`
@@ -41,6 +52,10 @@ pub enum SessionAction {
     AsrReset,
     /// `POST finalize`
     Finalize,
+    /// `GET result`
+    Result,
+    /// `GET live`, a WebSocket for viewers
+    Live,
 }
 
 impl<'a> Route<'a> {
@@ -59,6 +74,8 @@ impl<'a> Route<'a> {
         }
         match (first, rest.as_slice()) {
             ("health", []) => Some(Self::Health),
+            ("openapi.json", []) => Some(Self::OpenApi),
+            ("asyncapi.json", []) => Some(Self::AsyncApi),
             ("v1", ["audio", "ws", session]) => Some(Self::Audio {
                 session,
                 role: None,
@@ -67,12 +84,44 @@ impl<'a> Route<'a> {
                 session,
                 role: Some(role),
             }),
+            ("v1", ["sessions"]) => Some(Self::Sessions),
+            ("v1", ["sessions", session]) => Some(Self::WholeSession { session }),
             ("v1", ["sessions", session, action]) => {
                 let action = SessionAction::parse(action)?;
                 Some(Self::Session { session, action })
             }
             _ => None,
         }
+    }
+}
+
+impl Route<'_> {
+    /// The methods that the path takes, as the header `allow` lists them. What takes GET takes HEAD
+    /// too.
+    pub const fn allowed(&self) -> &'static str {
+        match self {
+            Self::Health | Self::OpenApi | Self::AsyncApi | Self::Sessions | Self::Audio { .. } => {
+                "GET, HEAD"
+            }
+            Self::WholeSession { .. } => "DELETE",
+            Self::Session { action, .. } => match action {
+                SessionAction::Events
+                | SessionAction::State
+                | SessionAction::Utterances
+                | SessionAction::Result
+                | SessionAction::Live => "GET, HEAD",
+                SessionAction::Config
+                | SessionAction::Resolve
+                | SessionAction::AsrRun
+                | SessionAction::AsrReset
+                | SessionAction::Finalize => "POST",
+            },
+        }
+    }
+
+    /// Whether `method`, as it came, is one of [`Route::allowed`].
+    pub fn takes(&self, method: &str) -> bool {
+        self.allowed().split(", ").any(|allowed| allowed == method)
     }
 }
 
@@ -87,16 +136,10 @@ impl SessionAction {
             "asr-run" => Self::AsrRun,
             "asr-reset" => Self::AsrReset,
             "finalize" => Self::Finalize,
+            "result" => Self::Result,
+            "live" => Self::Live,
             _ => return None,
         })
-    }
-
-    /// The method it takes; what takes GET takes HEAD too.
-    pub const fn method(self) -> &'static str {
-        match self {
-            Self::Events | Self::State | Self::Utterances => "GET",
-            Self::Config | Self::Resolve | Self::AsrRun | Self::AsrReset | Self::Finalize => "POST",
-        }
     }
 }
 
@@ -128,6 +171,30 @@ mod tests {
             action: SessionAction::State,
         };
         assert_eq!(Route::parse("/v1/sessions/x/state/"), Some(state));
+        assert_eq!(Route::parse("/v1/sessions/"), Some(Route::Sessions));
+        assert_eq!(
+            Route::parse("/v1/sessions/x"),
+            Some(Route::WholeSession { session: "x" })
+        );
+        assert_eq!(Route::parse("/openapi.json"), Some(Route::OpenApi));
+    }
+
+    #[test]
+    fn methods() {
+        let takes = |path, method| Route::parse(path).map(|route| route.takes(method));
+        for (path, method, expected) in [
+            ("/health", "GET", true),
+            ("/health", "HEAD", true),
+            ("/health", "POST", false),
+            ("/health", "GET, HEAD", false),
+            ("/v1/sessions/x", "DELETE", true),
+            ("/v1/sessions/x", "GET", false),
+            ("/v1/sessions/x/resolve", "POST", true),
+            ("/v1/sessions/x/resolve", "post", false),
+            ("/v1/sessions/x/live", "GET", true),
+        ] {
+            assert_eq!(takes(path, method), Some(expected), "{method} {path}");
+        }
     }
 
     #[test]
@@ -139,8 +206,8 @@ mod tests {
             "/Health",
             "/health/x",
             "/v1",
-            "/v1/sessions/x",
             "/v1/sessions//state",
+            "/v1/sessions/..",
             "/v1/sessions/x/nothing",
             "/V1/sessions/x/state",
             "/v1/audio/ws/",

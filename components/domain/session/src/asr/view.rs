@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{AsrFigures, quantile};
 use crate::js;
@@ -37,7 +37,7 @@ impl AsrSettings {
 }
 
 /// The state of a stream's connection to the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WsState {
     /// None, and none is needed.

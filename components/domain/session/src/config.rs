@@ -195,6 +195,78 @@ impl ConfigPatch {
     }
 }
 
+impl ConfigState {
+    /// Merges config and roster of `updated_state`, an answer of the inference service to a request
+    /// that was made when `sent` was stored; true if that changed anything.
+    ///
+    /// Field by field: one is taken over if the answer changed it and nobody else did meanwhile, so
+    /// that a late answer never undoes what somebody set while it was made. `sent` is what was stored,
+    /// not what the request said instead of it: a request's own roster that the answer repeats is a
+    /// change, and stays. What is missing, null, blank, ill-formed or too much changes nothing. A
+    /// roster is taken whole or not at all, and is never emptied.
+    pub fn merge(&mut self, sent: &Self, updated_state: &Value) -> bool {
+        let mut has_changed = false;
+        if let Some(roster) = updated_state.get("roster").and_then(whole_roster) {
+            let stored = self.roster.as_deref().unwrap_or_default();
+            let sent = sent.roster.as_deref().unwrap_or_default();
+            if same_people(stored, sent) && !same_people(&roster, sent) {
+                self.roster = Some(roster);
+                has_changed = true;
+            }
+        }
+        let config = updated_state.get("config");
+        let fields = [
+            (
+                "teams_interviewer_name",
+                &mut self.config.teams_interviewer_name,
+                &sent.config.teams_interviewer_name,
+            ),
+            (
+                "interviewer_name",
+                &mut self.config.interviewer_name,
+                &sent.config.interviewer_name,
+            ),
+        ];
+        for (field, stored, sent) in fields {
+            let answered = config.and_then(|config| js::non_blank_string(config.get(field)?));
+            let is_new = answered.is_some() && answered != sent.as_deref();
+            if is_new && *stored == *sent {
+                *stored = answered.map(str::to_owned);
+                has_changed = true;
+            }
+        }
+        has_changed
+    }
+}
+
+/// A roster of an answer; none if it is empty, too long or has an entry that names nobody.
+fn whole_roster(given: &Value) -> Option<Vec<RosterEntry>> {
+    let entries = given.as_array()?;
+    if entries.is_empty() || entries.len() > MAX_ROSTER {
+        return None;
+    }
+    entries
+        .iter()
+        .map(|given| {
+            let entry = roster_entry(given)?;
+            // An answer keeps the form in which the entry is stored or came with the request.
+            let email = entry.email.filter(|_| given.get("email").is_some());
+            Some(RosterEntry { email, ..entry })
+        })
+        .collect()
+}
+
+/// Whether two rosters say the same: a service that answers `"email":null` for a lone name changed
+/// nothing.
+fn same_people(some: &[RosterEntry], others: &[RosterEntry]) -> bool {
+    let email = |entry: &RosterEntry| entry.email.clone().flatten();
+    some.len() == others.len()
+        && some
+            .iter()
+            .zip(others)
+            .all(|(one, other)| one.name == other.name && email(one) == email(other))
+}
+
 fn roster_entry(given: &Value) -> Option<RosterEntry> {
     if let Some(name) = js::non_blank_string(given) {
         return Some(RosterEntry {

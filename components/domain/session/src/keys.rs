@@ -1,4 +1,5 @@
-//! Keys, content types and metadata of a session's objects in the blob store.
+//! Keys, content types and metadata of a session's objects in the blob store, and what keys are made
+//! of.
 //!
 //! **Two session ids never share an object.** The safe id of the contract (every character outside
 //! `[A-Za-z0-9._-]` replaced by `_`) is not injective: `a/b` and `a_b` have the same one. So an id
@@ -24,7 +25,7 @@ pub const CHUNK_CONTENT_TYPE: &str = "application/octet-stream";
 /// Content type of `result.json`.
 pub const RESULT_CONTENT_TYPE: &str = "application/json";
 
-/// Bytes of the hash in a replaced id: 32 hex digits.
+/// Bytes of a short hash: 32 hex digits.
 const HASH_BYTES: usize = 16;
 
 /// Metadata become HTTP headers in S3, which are ASCII and lose repeated spaces.
@@ -47,12 +48,20 @@ pub fn session_prefix(session: &SessionId) -> String {
         }
     }
     prefix.push('~');
-    for byte in Sha256::digest(id.as_bytes()).iter().take(HASH_BYTES) {
-        // Writing to a string does not fail.
-        let _ = write!(prefix, "{byte:02x}");
-    }
+    prefix.push_str(&short_hash(id));
     prefix.push('/');
     prefix
+}
+
+/// The first 128 bits of a text's SHA-256 as 32 hex digits: a name of fixed length for a text of any,
+/// which may then be part of a key.
+pub fn short_hash(text: &str) -> String {
+    let mut hash = String::with_capacity(2 * HASH_BYTES);
+    for byte in Sha256::digest(text.as_bytes()).iter().take(HASH_BYTES) {
+        // Writing to a string does not fail.
+        let _ = write!(hash, "{byte:02x}");
+    }
+    hash
 }
 
 /// Where one second of PCM is: `sessions/<safe id>/chunks/<role>/<seq, 8 digits>.pcm`, without the
@@ -154,6 +163,13 @@ mod tests {
         );
         assert!(result_key(&id("😀")).starts_with("sessions/__~"));
         assert!(result_key(&id("..")).starts_with("sessions/..~"));
+    }
+
+    #[test]
+    fn a_short_hash_is_short_whatever_the_text() {
+        assert_eq!(short_hash("a/b"), "c14cddc033f64b9dea80ea675cf280a0");
+        assert_eq!(short_hash(&"k".repeat(3000)).len(), 2 * HASH_BYTES);
+        assert_ne!(short_hash(&"k".repeat(3000)), short_hash(&"k".repeat(3001)));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::role::ByRole;
 use crate::speakers::{Cluster, SpeakerState};
 use crate::stored::{self, Damaged};
 
-/// Clusters, bindings, config and roster: `state` without its `capture_by_stream`.
+/// Clusters, bindings, config and roster: `state` without its `capture_by_stream`, and which session
+/// it is of.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SessionDocument {
     /// Clusters and bindings.
@@ -19,6 +20,11 @@ pub struct SessionDocument {
     /// Config and roster.
     #[serde(flatten)]
     pub people: ConfigState,
+    /// The session's place among all sessions; none if it was never written. A session that is
+    /// deleted and written again has another one: an answer made from the older is known by it. No
+    /// client and no service sees it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<u64>,
 }
 
 /// `state`, in the order of the original.
@@ -34,13 +40,23 @@ pub struct SessionState<'a> {
 
 /// Puts the stored records of a session together.
 pub const fn session_document(people: ConfigState, speakers: SpeakerState) -> SessionDocument {
-    SessionDocument { speakers, people }
+    SessionDocument {
+        speakers,
+        people,
+        place: None,
+    }
 }
 
 impl SessionDocument {
     /// Reads what [`SessionDocument::to_document`] wrote.
     pub fn read(document: &str) -> Result<Self, Damaged> {
         stored::read("session document", document)
+    }
+
+    /// The same, of the session at this place.
+    #[must_use]
+    pub fn at(self, place: Option<u64>) -> Self {
+        Self { place, ..self }
     }
 
     /// As JSON text.

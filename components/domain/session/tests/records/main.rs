@@ -7,6 +7,7 @@ mod capture;
 mod chunks;
 mod config;
 mod hello;
+mod resolve;
 mod state;
 
 use interview_session::frame::{ClientFrame, FrameError, Incoming, parse_frame};

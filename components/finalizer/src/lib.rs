@@ -61,6 +61,18 @@ impl wit::Guest for Finalizer {
         blobs::put(key.clone(), object).await.map_err(error)?;
         Ok(key)
     }
+
+    async fn get_result(session_id: String) -> Result<Option<String>, Error> {
+        let key = keys::result_key(&session(&session_id)?);
+        let content = blobs::get_content(key).await.map_err(error)?;
+        let text = content.map(String::from_utf8).transpose();
+        text.map_err(|_| Error::Refused("the stored result.json is no text".into()))
+    }
+
+    async fn delete_objects(session_id: String) -> Result<u32, Error> {
+        let prefix = keys::session_prefix(&session(&session_id)?);
+        blobs::delete_all(prefix).await.map_err(error)
+    }
 }
 
 fn session(id: &str) -> Result<SessionId, Error> {

@@ -15,6 +15,7 @@ use xattr::FileExt;
 use crate::error::io_kind;
 use crate::key::{self, Key, SIDECAR_SUFFIX};
 use crate::metadata::Description;
+use crate::removal;
 use crate::{BlobError, MAX_OBJECT_BYTES, Object};
 
 /// The file's attribute with its [`Description`].
@@ -107,6 +108,11 @@ impl Directory {
         Ok(())
     }
 
+    pub(crate) async fn delete_prefix(&self, prefix: &str) -> Result<u32, BlobError> {
+        let path = self.store.path_to_filesystem(&key::parse_prefix(prefix)?)?;
+        blocking(move || removal::remove_below(&path).map_err(removal_error)).await
+    }
+
     pub(crate) async fn exists(&self, key: &str) -> Result<bool, BlobError> {
         match self.store.head(&key::parse(key)?.object).await {
             Ok(_) => Ok(true),
@@ -163,6 +169,16 @@ impl Directory {
     async fn sidecar(&self, sidecar: &Location) -> Option<Description> {
         let found = self.store.get(sidecar).await.ok()?;
         Description::from_json(&found.bytes().await.ok()?)
+    }
+}
+
+fn removal_error(error: io::Error) -> BlobError {
+    let message = format!("some objects could not be removed: {error}");
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            BlobError::Refused(message)
+        }
+        _ => BlobError::Unavailable(message),
     }
 }
 

@@ -26,6 +26,37 @@ pub(crate) struct Key {
 /// Reads a key: parts of any text without control characters, backslashes and `#`, joined by single
 /// slashes.
 pub(crate) fn parse(key: &str) -> Result<Key, BlobError> {
+    check_parts(key)?;
+    let refuse = |why: &str| Err(BlobError::Refused(format!("the key {key:?}: {why}")));
+    if key.ends_with(SIDECAR_SUFFIX) {
+        return refuse("names ending in .meta.json are for the metadata of others");
+    }
+    match (
+        Path::parse(key),
+        Path::parse(format!("{key}{SIDECAR_SUFFIX}")),
+    ) {
+        (Ok(object), Ok(sidecar)) => Ok(Key { object, sidecar }),
+        (Err(error), _) | (_, Err(error)) => refuse(&error.to_string()),
+    }
+}
+
+/// Reads the beginning of keys: whole parts, each with its slash behind it. The path has no slash at
+/// its end, but stands for what is below it only.
+pub(crate) fn parse_prefix(prefix: &str) -> Result<Path, BlobError> {
+    let refuse = |why: &str| Err(BlobError::Refused(format!("the prefix {prefix:?}: {why}")));
+    let Some(parts) = prefix.strip_suffix('/') else {
+        return refuse("it does not end in a slash");
+    };
+    check_parts(parts)?;
+    Path::parse(parts).or_else(|error| refuse(&error.to_string()))
+}
+
+/// Whether a file of this name, below the root, is an object's: not metadata, not half-written.
+pub(crate) fn is_object_name(name: &str) -> bool {
+    !name.contains('#') && !name.ends_with(SIDECAR_SUFFIX)
+}
+
+fn check_parts(key: &str) -> Result<(), BlobError> {
     let refuse = |why: &str| Err(BlobError::Refused(format!("the key {key:?}: {why}")));
     if key.len() > MAX_KEY_BYTES {
         return refuse(&format!(
@@ -47,16 +78,7 @@ pub(crate) fn parse(key: &str) -> Result<Key, BlobError> {
             _ => {}
         }
     }
-    if key.ends_with(SIDECAR_SUFFIX) {
-        return refuse("names ending in .meta.json are for the metadata of others");
-    }
-    match (
-        Path::parse(key),
-        Path::parse(format!("{key}{SIDECAR_SUFFIX}")),
-    ) {
-        (Ok(object), Ok(sidecar)) => Ok(Key { object, sidecar }),
-        (Err(error), _) | (_, Err(error)) => refuse(&error.to_string()),
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -106,6 +128,21 @@ mod tests {
         ] {
             let error = parse(key).unwrap_err();
             assert!(matches!(error, BlobError::Refused(_)), "{key:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_whole_parts() {
+        assert_eq!(
+            parse_prefix("sessions/a b/").unwrap().as_ref(),
+            "sessions/a b"
+        );
+        for prefix in ["", "/", "a", "a//", "/a/", "../", "a/../", "a#1/", "a\0/"] {
+            let error = parse_prefix(prefix).unwrap_err();
+            assert!(
+                matches!(error, BlobError::Refused(_)),
+                "{prefix:?}: {error}"
+            );
         }
     }
 

@@ -25,6 +25,7 @@ mod directory;
 mod error;
 mod key;
 mod metadata;
+mod removal;
 
 use std::path::Path;
 
@@ -115,6 +116,18 @@ impl BlobStore {
     /// As for [`BlobStore::get`].
     pub async fn delete(&self, key: &str) -> Result<(), BlobError> {
         self.directory.delete(key).await
+    }
+
+    /// Removes every object whose key begins with `prefix`, and what else the store keeps below it,
+    /// and says how many objects there were. `prefix` is parts of a key, each with a slash behind it:
+    /// `a/` is not the beginning of `ab/c`. The memory it takes does not depend on how many there
+    /// are. An object that is put meanwhile may stay, or its put may fail.
+    ///
+    /// # Errors
+    /// [`BlobError::Unavailable`]: some may be gone, call again; [`BlobError::Refused`] for a prefix
+    /// that is none, above all one without a slash at its end.
+    pub async fn delete_prefix(&self, prefix: &str) -> Result<u32, BlobError> {
+        self.directory.delete_prefix(prefix).await
     }
 
     /// Whether there is an object at `key`.

@@ -171,6 +171,98 @@ async fn what_a_crash_left_behind_is_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn a_prefix_is_removed_with_all_that_is_below_it() {
+    let (directory, store) = store();
+    for key in [
+        "sessions/a/result.json",
+        "sessions/a/chunks/00000001.pcm",
+        "sessions/a/chunks/teacher/00000001.pcm",
+        "sessions/a/chunks/teacher/00000002.pcm",
+    ] {
+        put(&store, key, b"content").await.unwrap();
+    }
+    let siblings = [
+        "sessions/ab/result.json",
+        "sessions/a~1/result.json",
+        "sessions/A/x",
+        "other/a/x",
+    ];
+    for key in siblings {
+        put(&store, key, b"content").await.unwrap();
+    }
+    let root = root(&directory);
+    let below = root.join("sessions/a");
+    // A metadata file, what a crash left, and a folder that lost its objects one by one.
+    fs::write(below.join("chunks/00000001.pcm.meta.json"), b"{}").unwrap();
+    fs::write(below.join("chunks/00000003.pcm#1"), b"half").unwrap();
+    fs::create_dir_all(below.join("chunks/students")).unwrap();
+
+    assert_eq!(store.delete_prefix("sessions/a/").await.unwrap(), 4);
+    assert_eq!(names(&root.join("sessions")), ["A", "ab", "a~1"]);
+    for key in siblings {
+        assert!(store.exists(key).await.unwrap(), "{key}");
+    }
+    assert_eq!(store.delete_prefix("sessions/a/").await.unwrap(), 0);
+    put(&store, "sessions/a/result.json", b"content")
+        .await
+        .unwrap();
+    assert!(store.exists("sessions/a/result.json").await.unwrap());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_is_removed_and_what_it_leads_to_stays() {
+    let (directory, store) = store();
+    put(&store, "sessions/a/x", b"content").await.unwrap();
+    put(&store, "kept/y", b"content").await.unwrap();
+    let root = root(&directory);
+    std::os::unix::fs::symlink(root.join("kept"), root.join("sessions/a/link")).unwrap();
+    store.delete_prefix("sessions/a/").await.unwrap();
+    assert_eq!(names(&root.join("sessions")), [""; 0]);
+    assert!(store.exists("kept/y").await.unwrap());
+}
+
+#[tokio::test]
+async fn prefixes_that_are_none_are_refused_and_remove_nothing() {
+    let (directory, store) = store();
+    put(&store, "a/b", b"content").await.unwrap();
+    for prefix in [
+        "", "/", "a", "a/b", "./", "../", "a/../", "/a/", "a//", "a\\/", "a#1/",
+    ] {
+        let result = store.delete_prefix(prefix).await;
+        assert!(matches!(result, Err(BlobError::Refused(_))), "{prefix:?}");
+    }
+    // An object is no prefix.
+    assert_eq!(store.delete_prefix("a/b/").await, Ok(0));
+    assert_eq!(names(&root(&directory)), ["a"]);
+    assert!(store.exists("a/b").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prefix_can_be_removed_while_others_put_into_it() {
+    let (_directory, store) = store();
+    let writer = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for n in 0..200 {
+                // One that is caught half-written fails, and can be put again.
+                match put(&store, &format!("a/chunks/{n}"), b"content").await {
+                    Ok(()) | Err(BlobError::Unavailable(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+    };
+    for _ in 0..50 {
+        store.delete_prefix("a/").await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    writer.await.unwrap();
+    store.delete_prefix("a/").await.unwrap();
+    assert_eq!(store.get_content("a/chunks/199").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn keys_that_are_none_are_refused_by_every_call() {
     let (directory, store) = store();
     for key in [

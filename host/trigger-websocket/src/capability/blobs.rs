@@ -79,6 +79,14 @@ impl<T: 'static> HostWithStore<T> for HasSelf<Ctx> {
             .map(|content| content.map(Vec::from))
             .map_err(Error::from))
     }
+
+    async fn delete_all(
+        accessor: &Accessor<T, Self>,
+        prefix: String,
+    ) -> Result<Result<u32, Error>> {
+        let removed = store(accessor).delete_prefix(&prefix).await;
+        Ok(removed.map_err(Error::from))
+    }
 }
 
 fn store<T: 'static>(accessor: &Accessor<T, HasSelf<Ctx>>) -> Arc<BlobStore> {

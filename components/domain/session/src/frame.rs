@@ -6,6 +6,7 @@
 //! decoded from where it lies; nothing of it is copied unless the client escaped it.
 
 mod fields;
+mod subscription;
 
 use std::borrow::Cow;
 
@@ -20,6 +21,7 @@ use crate::js;
 use crate::role::{BadRole, StreamRole};
 use crate::seq::ClaimedSeq;
 use fields::Fields;
+pub use subscription::Subscription;
 
 /// Samples per second.
 pub const SAMPLE_RATE: u32 = 16_000;
@@ -54,6 +56,8 @@ pub enum ClientFrame<'a> {
     Hello {
         /// What the frame sets; none when it sets nothing.
         config: Option<ConfigPatch>,
+        /// Live frames that the client wants from now on; none when the frame does not say.
+        subscribe: Option<Subscription>,
     },
     /// To be answered with the status object.
     Status,
@@ -133,6 +137,12 @@ pub enum FrameError {
     /// A `hello` whose roster is refused.
     #[error(transparent)]
     Config(#[from] BadConfig),
+    /// A `hello` that subscribes to what there is not.
+    #[error("hello.subscribe must be a list of utterances, partials, events")]
+    HelloSubscribe,
+    /// A `hello` that wants frames after no number.
+    #[error("hello.after must be a whole number from 0")]
+    HelloAfter,
     /// The audio is not base64. The text is the original's.
     #[error(
         "atob() called with invalid base64-encoded data. (Only whitespace, '+', '/', alphanumeric ASCII, and up to two terminal '=' signs when the input data length is divisible by 4 are allowed.)"
@@ -197,6 +207,7 @@ fn hello<'a>(fields: &Fields<'a>, role: StreamRole) -> Result<ClientFrame<'a>, F
     )?;
     Ok(ClientFrame::Hello {
         config: (!config.is_empty()).then_some(config),
+        subscribe: Subscription::from_fields(fields)?,
     })
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Fields<'a> {
     pub interviewer_name: Option<&'a RawValue>,
     pub teams_interviewer_name: Option<&'a RawValue>,
     pub teams_participants: Option<&'a RawValue>,
+    pub subscribe: Option<&'a RawValue>,
+    pub after: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -75,6 +77,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                         "interviewer_name" => &mut fields.interviewer_name,
                         "teams_interviewer_name" => &mut fields.teams_interviewer_name,
                         "teams_participants" => &mut fields.teams_participants,
+                        "subscribe" => &mut fields.subscribe,
+                        "after" => &mut fields.after,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                             continue;

@@ -1,5 +1,6 @@
-use interview_session::frame::{ClientFrame, Incoming, parse_frame};
+use interview_session::frame::{ClientFrame, Incoming, Subscription, parse_frame};
 use interview_session::ingest::IngestRecord;
+use interview_session::lane::LiveKind;
 use interview_session::reply::{Closing, Pong, Ready, Status};
 use interview_session::role::{ByRole, StreamRole};
 use interview_session::time::EpochMs;
@@ -11,7 +12,10 @@ fn teacher(text: &str) -> Result<ClientFrame<'_>, String> {
     parse(text, "g-hello", StreamRole::Teacher)
 }
 
-const PLAIN: ClientFrame<'static> = ClientFrame::Hello { config: None };
+const PLAIN: ClientFrame<'static> = ClientFrame::Hello {
+    config: None,
+    subscribe: None,
+};
 
 #[test]
 fn hello() {
@@ -48,11 +52,92 @@ fn hello() {
     );
 }
 
+fn subscription(fields: &str) -> Result<Option<Subscription>, String> {
+    let text = format!(r#"{{"type":"hello",{fields}}}"#);
+    match teacher(&text)? {
+        ClientFrame::Hello { subscribe, config } => {
+            assert_eq!(config, None);
+            Ok(subscribe)
+        }
+        other => Err(format!("{other:?}")),
+    }
+}
+
+#[test]
+fn hello_that_subscribes() {
+    let wants = |kinds: &[LiveKind], after| {
+        Ok(Some(Subscription {
+            kinds: kinds.to_vec(),
+            after,
+        }))
+    };
+    use LiveKind::{Events, Partials, Utterances};
+    let all = [Utterances, Partials, Events];
+    for (fields, expected) in [
+        (
+            r#""subscribe":["utterances","partials","events"]"#,
+            wants(&all, None),
+        ),
+        (
+            r#""subscribe":["events","events"],"after":0"#,
+            wants(&[Events], Some(0)),
+        ),
+        (
+            r#""subscribe":["partials"],"after":5.0"#,
+            wants(&[Partials], Some(5)),
+        ),
+        (
+            r#""subscribe":["partials"],"after":-0"#,
+            wants(&[Partials], Some(0)),
+        ),
+        (
+            r#""subscribe":["partials"],"after":1e300"#,
+            wants(&[Partials], Some(u64::MAX)),
+        ),
+        (
+            r#""subscribe":["partials"],"after":18446744073709551615"#,
+            wants(&[Partials], Some(u64::MAX)),
+        ),
+        (
+            r#""subscribe":["partials"],"after":null"#,
+            wants(&[Partials], None),
+        ),
+        (r#""subscribe":[]"#, wants(&[], None)),
+        (r#""subscribe":null"#, Ok(None)),
+        (r#""after":7"#, Ok(None)),
+    ] {
+        assert_eq!(subscription(fields), expected, "{fields}");
+    }
+    for bad in [
+        r#"["all"]"#,
+        r#"[null]"#,
+        r#"["Events"]"#,
+        r#""events""#,
+        "{}",
+        "true",
+        r#"[{"events":null}]"#,
+    ] {
+        assert_eq!(
+            subscription(&format!(r#""subscribe":{bad}"#)),
+            Err("hello.subscribe must be a list of utterances, partials, events".to_owned()),
+            "{bad}"
+        );
+    }
+    for bad in ["-1", "0.5", r#""5""#, "[]", "true", "-1e300"] {
+        assert_eq!(
+            subscription(&format!(r#""subscribe":["events"],"after":{bad}"#)),
+            Err("hello.after must be a whole number from 0".to_owned()),
+            "{bad}"
+        );
+    }
+}
+
 #[test]
 fn hello_with_config() {
     let text = r#"{"type":"hello","interviewer_name":"Ada","teams_participants":["Ada",{"name":"Bob","email":"b@x"}]}"#;
     let Ok(ClientFrame::Hello {
         config: Some(patch),
+        ..
     }) = teacher(text)
     else {
         panic!("no config");
@@ -67,6 +152,7 @@ fn hello_with_config() {
     let text = r#"{"type":"hello","interviewer_name":"Ada","teams_interviewer_name":"Ada L"}"#;
     let Ok(ClientFrame::Hello {
         config: Some(patch),
+        ..
     }) = teacher(text)
     else {
         panic!("no config");

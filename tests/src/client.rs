@@ -1,4 +1,5 @@
-//! A client of the audio WebSocket.
+//! A client of the gateway's WebSockets. Every text frame that it receives is held against the
+//! description of the frames, and the numbers of live frames against each other.
 
 use std::fmt;
 
@@ -13,8 +14,13 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use crate::contract::{self, Channel};
 use crate::gateway::Gateway;
+use crate::http::Answer;
 use crate::wait::in_time;
+
+/// A client's frame that is longer than this is a chunk.
+const LONGEST_HELLO: usize = 4096;
 
 /// What came from the gateway.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,11 +47,16 @@ pub struct Refused {
     pub body: Value,
 }
 
-/// A connection to `/v1/audio/ws/...`.
+/// A connection to `/v1/audio/ws/...`, or a viewer's to `/v1/sessions/.../live`.
 pub struct AudioSocket {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     session: String,
     role: String,
+    channel: Channel,
+    /// It asked for live frames, or is there for nothing else.
+    is_subscribed: bool,
+    /// The number of the last live frame that came.
+    live_seq: u64,
 }
 
 impl fmt::Debug for AudioSocket {
@@ -86,6 +97,20 @@ impl Gateway {
         socket
     }
 
+    /// Opens the live frames of a session; `query` begins with `?`, or is empty.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub async fn watch(&self, session: &str, query: &str) -> AudioSocket {
+        let path = format!("/v1/sessions/{session}/live{query}");
+        let mut socket = self
+            .open_path(&path)
+            .await
+            .expect("the handshake is granted");
+        socket.session = session.to_owned();
+        socket
+    }
+
     /// Opens a path as it is written.
     ///
     /// # Errors
@@ -95,17 +120,28 @@ impl Gateway {
         let config = WebSocketConfig::default().max_write_buffer_size(64 << 20);
         let connecting = connect_async_with_config(request.expect("a request"), Some(config), true);
         match in_time("the handshake", connecting).await {
-            Ok((socket, _)) => Ok(AudioSocket {
-                socket,
-                session: String::new(),
-                role: String::new(),
-            }),
+            Ok((socket, _)) => {
+                let channel = Channel::of(path);
+                Ok(AudioSocket {
+                    socket,
+                    session: String::new(),
+                    role: String::new(),
+                    channel,
+                    is_subscribed: channel == Channel::Live,
+                    live_seq: 0,
+                })
+            }
             Err(Error::Http(response)) => {
                 let body = response.body().as_deref().unwrap_or_default();
-                let body = serde_json::from_slice(body).unwrap_or(Value::Null);
-                Err(Refused {
+                let answer = Answer {
                     status: response.status().as_u16(),
-                    body,
+                    headers: response.headers().clone(),
+                    body: bytes::Bytes::copy_from_slice(body),
+                };
+                contract::check_answer("GET", path, &answer);
+                Err(Refused {
+                    status: answer.status,
+                    body: serde_json::from_slice(body).unwrap_or(Value::Null),
                 })
             }
             Err(error) => panic!("{path}: {error}"),
@@ -121,7 +157,11 @@ impl AudioSocket {
 
     /// Sends a text frame.
     pub async fn send_text(&mut self, text: impl Into<String>) {
-        self.send_message(Message::text(text.into())).await;
+        let text = text.into();
+        if text.len() <= LONGEST_HELLO && text.contains("\"subscribe\"") {
+            self.is_subscribed = true;
+        }
+        self.send_message(Message::text(text)).await;
     }
 
     /// Sends a binary frame.
@@ -148,7 +188,9 @@ impl AudioSocket {
         loop {
             match in_time("a frame of the gateway", self.socket.next()).await {
                 Some(Ok(Message::Text(text))) => {
-                    return Received::Frame(serde_json::from_str(&text).expect("frames are JSON"));
+                    let frame = serde_json::from_str(&text).expect("frames are JSON");
+                    self.check(&frame);
+                    return Received::Frame(frame);
                 }
                 Some(Ok(Message::Close(frame))) => {
                     let (code, reason) = frame.map_or((1005, String::new()), |frame| {
@@ -160,6 +202,21 @@ impl AudioSocket {
                 Some(Ok(other)) => panic!("the gateway sends no such frame: {other:?}"),
                 Some(Err(_)) | None => return Received::Lost,
             }
+        }
+    }
+
+    /// It is a frame of this channel; if it is a live one, this client asked for such, and its number
+    /// is beyond those before it.
+    fn check(&mut self, frame: &Value) {
+        contract::check_frame(self.channel, frame);
+        if let Some(live_seq) = frame["live_seq"].as_u64() {
+            assert!(self.is_subscribed, "{self:?} did not subscribe: {frame}");
+            assert!(
+                self.live_seq < live_seq,
+                "{self:?} has {} already: {frame}",
+                self.live_seq
+            );
+            self.live_seq = live_seq;
         }
     }
 

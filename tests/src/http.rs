@@ -1,5 +1,5 @@
 //! The HTTP side of a gateway's port. Paths are sent as they are written, also those that no
-//! well-behaved client would send.
+//! well-behaved client would send. Every answer is held against the API's description.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::contract;
 use crate::gateway::Gateway;
 use crate::wait::in_time;
 
@@ -71,6 +72,9 @@ pub fn request(method: &str, path: &str, body: Option<&Value>) -> Request<Full<B
 
 impl Gateway {
     /// Sends a request on a connection of its own. It needs no `host` header.
+    ///
+    /// # Panics
+    /// The answer is none that the API's description has.
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Answer {
         let address = self.address();
         let host = address
@@ -78,8 +82,9 @@ impl Gateway {
             .parse()
             .expect("an address is a header's value");
         request.headers_mut().entry("host").or_insert(host);
-        let what = format!("{} {} is answered", request.method(), request.uri());
-        in_time(&what, async {
+        let (method, path) = (request.method().to_string(), request.uri().to_string());
+        let what = format!("{method} {path} is answered");
+        let answer = in_time(&what, async {
             let stream = TcpStream::connect(address)
                 .await
                 .expect("the gateway listens");
@@ -97,7 +102,14 @@ impl Gateway {
                 body,
             }
         })
-        .await
+        .await;
+        contract::check_answer(&method, &path, &answer);
+        answer
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(request("DELETE", path, None)).await
     }
 
     /// `GET`.

@@ -10,6 +10,7 @@
 pub mod asr;
 pub mod build;
 pub mod client;
+pub mod contract;
 pub mod gateway;
 pub mod http;
 pub mod inference;

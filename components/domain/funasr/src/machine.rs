@@ -2,7 +2,8 @@
 //! is done once. It must not look inside the transport: sockets are names here.
 
 mod demands;
-mod service;
+mod given_up;
+pub(crate) mod service;
 
 use crate::chance::backoff_ms;
 use crate::message::shorten;
@@ -38,6 +39,11 @@ pub enum Input {
     SendFailed(String),
     /// All that is stored shall become final; answered by [`Action::Flushed`] with this id.
     Flush(String),
+    /// Forget the backlog and the connection: what is stored up to now is not this path's any more.
+    /// Flushes are answered.
+    Reset,
+    /// Seconds up to this one are transcribed elsewhere: do not send them.
+    Covered(u32),
 }
 
 /// What to do, in this order, once the new state is stored.
@@ -67,6 +73,9 @@ pub enum Action {
     SetTimer(u64),
     /// A sentence is final.
     Sentence(Sentence),
+    /// A sentence that begins at `start_ms` of session time is still being heard; what it is will be
+    /// revised. Only when [`Settings::wants_partials`]; not blank.
+    Partial { start_ms: u64, text: String },
     /// The flush is over; so many stored seconds are not final.
     Flushed { id: String, untranscribed: u32 },
     /// Worth a line in the log.
@@ -160,6 +169,8 @@ impl Machine<'_> {
                     self.state.flushes.push(id);
                 }
             }
+            Input::Reset => self.reset(),
+            Input::Covered(seq) => self.covered(seq),
         }
     }
 
@@ -194,7 +205,11 @@ impl Machine<'_> {
 }
 
 #[cfg(test)]
+mod given_up_tests;
+#[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod partial_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

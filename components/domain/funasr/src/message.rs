@@ -12,8 +12,10 @@ use crate::settings::{MAX_ERROR_CHARS, Settings};
 pub enum ServiceEvent {
     /// Audio may be sent now.
     Started,
-    /// A sentence; `None` for a keep-alive or an intermediate result.
+    /// A final sentence; `None` for a keep-alive and what says nothing.
     Result(Option<Heard>),
+    /// A sentence that is still being heard; its text is not empty.
+    Partial(Heard),
     /// All audio is recognised; a last text may come with it.
     Finished(Option<Heard>),
     /// The task is over; the service closes the connection.
@@ -22,20 +24,38 @@ pub enum ServiceEvent {
     Unknown(String),
 }
 
-/// A final sentence in the task's own time.
+/// A sentence in the task's own time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
     /// From the start of the task's audio; `None` when the service did not say.
     pub begin_ms: Option<u64>,
-    /// As `begin_ms`.
+    /// As `begin_ms`. Of an intermediate result: the end of its last word.
     pub end_ms: Option<u64>,
     /// As the service gave it, trimmed; may be empty.
     pub text: String,
 }
 
+/// How the audio of a task is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudioFormat {
+    /// Samples only, as long as they come.
+    Pcm,
+    /// One WAV file.
+    Wav,
+}
+
+impl AudioFormat {
+    const fn name(self) -> &'static str {
+        match self {
+            AudioFormat::Pcm => "pcm",
+            AudioFormat::Wav => "wav",
+        }
+    }
+}
+
 /// The first frame on a new connection.
-pub fn run_task(task: &str, settings: &Settings) -> String {
-    let mut parameters = json!({"format": "pcm", "sample_rate": 16000});
+pub fn run_task(task: &str, format: AudioFormat, settings: &Settings) -> String {
+    let mut parameters = json!({"format": format.name(), "sample_rate": 16000});
     if let Some(id) = &settings.vocabulary_id {
         parameters["vocabulary_id"] = json!(id);
     }
@@ -80,10 +100,15 @@ pub fn parse(text: &str) -> (Option<String>, ServiceEvent) {
     let task = header["task_id"].as_str().map(str::to_owned);
     let event = match header["event"].as_str() {
         Some("task-started") => ServiceEvent::Started,
-        Some("result-generated") => ServiceEvent::Result(sentence(&frame["payload"])),
-        Some("task-finished") => ServiceEvent::Finished(
-            sentence(&frame["payload"]).filter(|heard| !heard.text.is_empty()),
-        ),
+        Some("result-generated") => match sentence(&frame["payload"]) {
+            Some(Said::Partial(heard)) if !heard.text.is_empty() => ServiceEvent::Partial(heard),
+            Some(Said::Final(heard)) => ServiceEvent::Result(Some(heard)),
+            Some(Said::Partial(_)) | None => ServiceEvent::Result(None),
+        },
+        Some("task-finished") => ServiceEvent::Finished(match sentence(&frame["payload"]) {
+            Some(Said::Final(heard)) if !heard.text.is_empty() => Some(heard),
+            _ => None,
+        }),
         Some("task-failed") => ServiceEvent::Failed(failure(header)),
         Some(other) => ServiceEvent::Unknown(format!("unknown event {}", shorten(other))),
         None => ServiceEvent::Unknown("a frame has no header.event".into()),
@@ -101,9 +126,15 @@ const FINAL_FLAGS: [&str; 5] = [
     "end_of_sentence",
 ];
 
-/// The final sentence of a payload. Only `output.sentence` is one: no other string of the payload is
+/// A sentence, over or not.
+enum Said {
+    Partial(Heard),
+    Final(Heard),
+}
+
+/// The sentence of a payload. Only `output.sentence` is one: no other string of the payload is
 /// taken for text.
-fn sentence(payload: &Value) -> Option<Heard> {
+fn sentence(payload: &Value) -> Option<Said> {
     let sentence = payload["output"]["sentence"].as_object()?;
     if sentence.get("heartbeat").and_then(Value::as_bool) == Some(true) {
         return None;
@@ -112,24 +143,49 @@ fn sentence(payload: &Value) -> Option<Heard> {
         .iter()
         .find_map(|name| sentence.get(*name)?.as_bool());
     let end_ms = sentence.get("end_time").and_then(millis);
-    match flag {
-        Some(false) => return None,
-        Some(true) => {}
-        // Nothing says that it is final, and it has no end: it is still being heard.
-        None if end_ms.is_none() => return None,
-        None => {}
-    }
+    // When nothing says that it is final, and it has no end, it is still being heard.
+    let is_final = flag.unwrap_or(end_ms.is_some());
     let text = sentence
         .get("text")
         .and_then(Value::as_str)?
         .trim()
         .to_owned();
     let begin_ms = sentence.get("begin_time").and_then(millis);
-    Some(Heard {
+    let heard = |end_ms| Heard {
         begin_ms,
         end_ms,
         text,
-    })
+    };
+    if is_final {
+        return Some(Said::Final(heard(end_ms)));
+    }
+    let last_word = || sentence.get("words")?.as_array()?.last();
+    let end_ms = end_ms.or_else(|| last_word()?.get("end_time").and_then(millis));
+    Some(Said::Partial(heard(end_ms)))
+}
+
+/// A frame for the log: its event, task and times, but nothing of what was said.
+pub fn describe(text: &str) -> String {
+    let Ok(frame) = serde_json::from_str::<Value>(text) else {
+        return format!("frame: not JSON, {} bytes", text.len());
+    };
+    let (header, sentence) = (&frame["header"], &frame["payload"]["output"]["sentence"]);
+    let event = match header["event"].as_str() {
+        Some(event @ ("task-started" | "result-generated" | "task-finished" | "task-failed")) => {
+            event
+        }
+        _ => "unknown",
+    };
+    let mut line = format!("frame: event={event}");
+    if let Some(task) = header["task_id"].as_str() {
+        line += &format!(" task={}", shorten(task));
+    }
+    for (name, field) in [("begin_ms", "begin_time"), ("end_ms", "end_time")] {
+        if let Some(ms) = sentence.get(field).and_then(millis) {
+            line += &format!(" {name}={ms}");
+        }
+    }
+    line
 }
 
 /// A time of the service: a finite number that is not negative, or a text of one.
@@ -184,9 +240,7 @@ mod tests {
     #[test]
     fn only_what_the_service_calls_a_sentence_is_final() {
         for sentence in [
-            json!({"begin_time": 1, "end_time": null, "text": "hi"}),
-            json!({"begin_time": 1, "end_time": 5, "text": "hi", "sentence_end": false}),
-            json!({"begin_time": 1, "end_time": 5, "text": "hi", "is_final": false}),
+            json!({"begin_time": 1, "end_time": null, "text": "  "}),
             json!({"begin_time": 1, "end_time": 5, "text": "", "heartbeat": true, "sentence_end": true}),
             json!({"begin_time": 1, "end_time": 5}),
             json!("hi"),
@@ -198,6 +252,53 @@ mod tests {
                 "{sentence}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_not_final_is_a_partial_that_ends_with_its_last_word() {
+        let words = json!([{"end_time": 3}, {"end_time": 4}]);
+        for (sentence, end_ms) in [
+            (
+                json!({"begin_time": 1, "end_time": null, "text": " hi "}),
+                None,
+            ),
+            (
+                json!({"begin_time": 1, "end_time": 5, "text": "hi", "sentence_end": false}),
+                Some(5),
+            ),
+            (
+                json!({"begin_time": 1, "end_time": 5, "text": "hi", "is_final": false}),
+                Some(5),
+            ),
+            (
+                json!({"begin_time": 1, "text": "hi", "words": words}),
+                Some(4),
+            ),
+            (json!({"begin_time": 1, "text": "hi", "words": []}), None),
+        ] {
+            let heard = Heard {
+                begin_ms: Some(1),
+                end_ms,
+                text: "hi".into(),
+            };
+            assert_eq!(result(sentence), ServiceEvent::Partial(heard));
+        }
+    }
+
+    #[test]
+    fn a_frame_is_described_without_its_text() {
+        let frame = json!({"header": {"event": "result-generated", "task_id": "t"}, "payload":
+            {"output": {"sentence": {"begin_time": 100, "end_time": 250, "text": "secret"}}}});
+        assert_eq!(
+            describe(&frame.to_string()),
+            "frame: event=result-generated task=t begin_ms=100 end_ms=250"
+        );
+        assert_eq!(describe("secret"), "frame: not JSON, 6 bytes");
+        assert_eq!(
+            describe(r#"{"header":{"event":"secret"}}"#),
+            "frame: event=unknown"
+        );
+        assert_eq!(describe("[1]"), "frame: event=unknown");
     }
 
     #[test]
@@ -240,14 +341,16 @@ mod tests {
     #[test]
     fn options_are_sent_only_when_they_are_set() {
         let mut settings = crate::machine::tests_support::settings();
-        let plain: Value = serde_json::from_str(&run_task("t", &settings)).unwrap();
+        let plain: Value =
+            serde_json::from_str(&run_task("t", AudioFormat::Pcm, &settings)).unwrap();
         assert_eq!(
             plain["payload"]["parameters"],
             json!({"format": "pcm", "sample_rate": 16000})
         );
         settings.language_hint = Some("zh".into());
         settings.max_sentence_silence_ms = Some(700);
-        let full: Value = serde_json::from_str(&run_task("t", &settings)).unwrap();
+        let full: Value =
+            serde_json::from_str(&run_task("t", AudioFormat::Wav, &settings)).unwrap();
         assert_eq!(
             full["payload"]["parameters"]["language_hints"],
             json!(["zh"])
@@ -256,6 +359,7 @@ mod tests {
             full["payload"]["parameters"]["max_sentence_silence"],
             json!(700)
         );
+        assert_eq!(full["payload"]["parameters"]["format"], json!("wav"));
         assert_eq!(full["header"]["action"], "run-task");
     }
 
@@ -263,6 +367,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,200}") {
             let _ = parse(&text);
+            let _ = describe(&text);
         }
     }
 }

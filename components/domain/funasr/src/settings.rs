@@ -25,6 +25,10 @@ pub struct Settings {
     pub max_sentence_silence_ms: Option<u32>,
     /// Sentences by meaning and not by pauses.
     pub semantic_punctuation: Option<bool>,
+    /// Give intermediate results as [`Action::Partial`](crate::Action::Partial).
+    pub wants_partials: bool,
+    /// A note for every frame of the service: event, task and times, never text.
+    pub notes_events: bool,
 }
 
 /// First pause before a new connection is tried; it doubles up to [`RETRY_CAP_MS`].

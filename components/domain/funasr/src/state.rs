@@ -14,7 +14,9 @@ use crate::phase::{Connection, Phase};
 pub struct State {
     /// The last stored second.
     pub(crate) stored: u32,
-    /// Before this session time all text is final.
+    /// From this session time on the stream is this path's; whole seconds, at most `final_ms`.
+    pub(crate) from_ms: u64,
+    /// Before this session time all text is final, or is not this path's.
     pub(crate) final_ms: u64,
     /// The last second sent in the current task.
     pub(crate) sent: u32,
@@ -40,6 +42,9 @@ pub struct Status {
     pub socket: Option<String>,
     /// The last second sent in the current task, or the last final one when there is no task.
     pub sent: u32,
+    /// From this session time on the stream is transcribed in realtime; what is before it was reset
+    /// or is covered elsewhere.
+    pub from_ms: u64,
     /// Before this session time all text is final.
     pub final_ms: u64,
     /// The last stored second.
@@ -76,6 +81,7 @@ impl State {
             } else {
                 (self.next_base() - 1).min(self.stored)
             },
+            from_ms: self.from_ms,
             final_ms: self.final_ms,
             stored: self.stored,
             consecutive_failures: self.failures,

@@ -2,7 +2,7 @@
 
 use super::{Action, Machine, Sentence};
 use crate::SECOND_MS;
-use crate::message::{self, Heard, ServiceEvent, shorten};
+use crate::message::{self, AudioFormat, Heard, ServiceEvent, shorten};
 use crate::phase::{Phase, Running};
 use crate::settings::FINISH_TIMEOUT_MS;
 
@@ -14,7 +14,7 @@ impl Machine<'_> {
             self.actions.push(Action::Close { socket });
             return;
         }
-        let text = message::run_task(&task, self.settings);
+        let text = message::run_task(&task, AudioFormat::Pcm, self.settings);
         self.actions.push(Action::SendText {
             socket: socket.clone(),
             text,
@@ -28,6 +28,9 @@ impl Machine<'_> {
     }
 
     pub(super) fn text(&mut self, task: &str, text: &str) {
+        if self.settings.notes_events {
+            self.note(message::describe(text));
+        }
         if !self.is_current(task) {
             self.note(format!("a frame of the old task {task} is ignored"));
             return;
@@ -43,6 +46,10 @@ impl Machine<'_> {
             ServiceEvent::Result(Some(heard)) => {
                 self.extend_finish();
                 self.sentence(heard);
+            }
+            ServiceEvent::Partial(heard) => {
+                self.extend_finish();
+                self.partial(heard);
             }
             ServiceEvent::Finished(heard) => self.finished(heard),
             ServiceEvent::Failed(why) => self.fail(format!("the ASR task failed: {why}")),
@@ -109,6 +116,29 @@ impl Machine<'_> {
         }
     }
 
+    fn partial(&mut self, heard: Heard) {
+        let (Phase::Running(running) | Phase::Finishing { running, .. }) = &self.state.phase else {
+            return;
+        };
+        if !self.settings.wants_partials {
+            return;
+        }
+        let base_ms = u64::from(running.base - 1) * SECOND_MS;
+        let sent_ms = u64::from(self.state.sent) * SECOND_MS;
+        let final_ms = self.state.final_ms;
+        let begin_ms = heard.begin_ms.map(|begin| base_ms + begin);
+        // A sentence may be said to begin a little before what is final, but not to end there.
+        let is_final_already = match heard.end_ms {
+            Some(end) => base_ms + end <= final_ms,
+            None => begin_ms.is_some_and(|begin| begin < final_ms),
+        };
+        if !is_final_already {
+            let start_ms = begin_ms.unwrap_or(final_ms).min(sent_ms).max(final_ms);
+            let text = heard.text;
+            self.actions.push(Action::Partial { start_ms, text });
+        }
+    }
+
     fn finished(&mut self, heard: Option<Heard>) {
         if !matches!(
             self.state.phase,
@@ -159,7 +189,7 @@ impl Machine<'_> {
 }
 
 /// Why a connection could not be made, and what to do about it.
-pub(super) fn refusal(status: Option<u16>, reason: &str) -> String {
+pub(crate) fn refusal(status: Option<u16>, reason: &str) -> String {
     match status {
         Some(status @ (401 | 403)) => format!(
             "the ASR service refused the key (HTTP {status}): check ALIYUN_DASHSCOPE_API_KEY"

@@ -15,6 +15,8 @@ pub fn settings() -> Settings {
         language_hint: None,
         max_sentence_silence_ms: None,
         semantic_punctuation: None,
+        wants_partials: false,
+        notes_events: false,
     }
 }
 
@@ -76,6 +78,22 @@ impl Stream {
             "payload": {"output": {"sentence":
                 {"begin_time": begin, "end_time": end, "text": text, "sentence_end": true}}}});
         self.event(&frame)
+    }
+
+    pub fn partial(&mut self, begin: u64, text: &str) -> Vec<Action> {
+        let frame = serde_json::json!({"header": {"event": "result-generated", "task_id": self.task()},
+            "payload": {"output": {"sentence":
+                {"begin_time": begin, "end_time": null, "text": text, "sentence_end": false}}}});
+        self.event(&frame)
+    }
+
+    pub fn closed(&mut self) -> Vec<Action> {
+        let task = self.task();
+        self.give([Input::Closed {
+            task,
+            code: 1006,
+            reason: String::new(),
+        }])
     }
 
     pub fn finished(&mut self) -> Vec<Action> {

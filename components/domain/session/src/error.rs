@@ -5,7 +5,8 @@ use thiserror::Error;
 
 use crate::config::BadConfig;
 use crate::id::BadId;
-use crate::query::BadView;
+use crate::idempotency::BadKey;
+use crate::query::{BadCursor, BadView};
 use crate::role::BadRole;
 use crate::stored::{self, Damaged};
 
@@ -48,6 +49,32 @@ impl ApiError {
         Self::new(426, "websocket upgrade required")
     }
 
+    /// 404 before the first `finalize`, and after a deletion.
+    pub fn no_result() -> Self {
+        Self::new(404, "no result yet: finalize the session first")
+    }
+
+    /// 409 for the deletion of a session that somebody records.
+    pub fn stream_connected() -> Self {
+        Self::new(
+            409,
+            "a stream of this session is connected: close it, or add ?force=true",
+        )
+    }
+
+    /// 502: the inference service did not give an answer, for the reason given.
+    pub fn inference_failed(why: &str) -> Self {
+        Self::new(502, format!("inference request failed: {why}"))
+    }
+
+    /// 503: others with the same key are not done.
+    pub fn idempotency_key_busy() -> Self {
+        Self::new(
+            503,
+            "another request with this x-idempotency-key is still at work: try again",
+        )
+    }
+
     /// 400 for a body that is no JSON.
     pub fn body_not_json() -> Self {
         BadConfig::NotJson.into()
@@ -79,6 +106,18 @@ impl From<BadId> for ApiError {
 
 impl From<BadView> for ApiError {
     fn from(error: BadView) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<BadCursor> for ApiError {
+    fn from(error: BadCursor) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<BadKey> for ApiError {
+    fn from(error: BadKey) -> Self {
         Self::bad_request(error.to_string())
     }
 }

@@ -1,8 +1,8 @@
-//! Query strings: `stream_role`, `view`, `limit`.
+//! Query strings: `stream_role`, `view`, `limit`, `cursor`, `max_windows` and flags.
 //!
 //! Decoded as HTML forms are (`+` is a space) and as leniently: an escape that is none stays as it
-//! is, bytes that are not UTF-8 become U+FFFD. What then is no role or view is refused, a limit that
-//! is no positive integer falls back to its default.
+//! is, bytes that are not UTF-8 become U+FFFD. What then is no role, view or cursor is refused, a limit
+//! that is no positive integer falls back to its default.
 
 use std::borrow::Cow;
 
@@ -33,20 +33,37 @@ pub const EVENTS_LIMIT: LimitRule = LimitRule {
     max: 2000,
 };
 
+/// Of `GET /v1/sessions`.
+pub const SESSIONS_LIMIT: LimitRule = LimitRule {
+    default: 50,
+    max: 200,
+};
+
+/// Most digits of a cursor: any number of them is one.
+const MAX_CURSOR_DIGITS: usize = 19;
+
 impl LimitRule {
-    /// Applies the rule. Only digits, with white space around, are an integer.
+    /// Applies the rule.
     pub fn apply(self, given: Option<&str>) -> u32 {
-        let digits = given.map(js::trim).unwrap_or_default();
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return self.default;
-        }
-        // Digits that do not fit are more than any maximum.
-        match digits.parse::<u32>().unwrap_or(u32::MAX) {
-            0 => self.default,
-            limit => limit.min(self.max),
-        }
+        positive(given).map_or(self.default, |limit| limit.min(self.max))
     }
 }
+
+/// A positive integer: only digits, with white space around. Digits that do not fit are more than any
+/// maximum.
+fn positive(given: Option<&str>) -> Option<u32> {
+    let digits = given.map(js::trim).filter(|digits| are_digits(digits))?;
+    Some(digits.parse().unwrap_or(u32::MAX)).filter(|number| *number > 0)
+}
+
+fn are_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// No cursor that a page of the list gave: status 400.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[error("cursor must be one that this route gave")]
+pub struct BadCursor;
 
 /// Which utterances are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -117,6 +134,29 @@ impl<'a> Query<'a> {
     /// `limit` by its rule.
     pub fn limit(&self, rule: LimitRule) -> u32 {
         rule.apply(self.get("limit").as_deref())
+    }
+
+    /// `cursor`: where a list goes on; none when it is missing.
+    pub fn cursor(&self) -> Result<Option<u64>, BadCursor> {
+        let Some(given) = self.get("cursor") else {
+            return Ok(None);
+        };
+        if !are_digits(&given) || given.len() > MAX_CURSOR_DIGITS {
+            return Err(BadCursor);
+        }
+        given.parse().map(Some).map_err(|_| BadCursor)
+    }
+
+    /// `max_windows`; none is no limit: missing, 0, or no whole number.
+    pub fn max_windows(&self) -> Option<u32> {
+        positive(self.get("max_windows").as_deref())
+    }
+
+    /// Whether `name` is `true` or `1`.
+    pub fn flag(&self, name: &str) -> bool {
+        let value = self.get(name);
+        let value = value.as_deref().map(js::trim).unwrap_or_default();
+        value == "1" || value.eq_ignore_ascii_case("true")
     }
 }
 
@@ -190,6 +230,55 @@ mod tests {
             assert_eq!(query(given).limit(UTTERANCES_LIMIT), limit, "{given}");
         }
         assert_eq!(query("limit=5000").limit(EVENTS_LIMIT), 2000);
+        assert_eq!(query("limit=5000").limit(SESSIONS_LIMIT), 200);
+        assert_eq!(query("").limit(SESSIONS_LIMIT), 50);
+    }
+
+    #[test]
+    fn windows_have_no_limit_unless_it_is_a_number() {
+        for (given, windows) in [
+            ("", None),
+            ("max_windows=", None),
+            ("max_windows=0", None),
+            ("max_windows=-1", None),
+            ("max_windows=2.5", None),
+            ("max_windows=many", None),
+            ("max_windows=+3+", Some(3)),
+            ("max_windows=99999999999", Some(u32::MAX)),
+        ] {
+            assert_eq!(query(given).max_windows(), windows, "{given}");
+        }
+    }
+
+    #[test]
+    fn flags() {
+        for (given, is_set) in [
+            ("", false),
+            ("force", false),
+            ("force=", false),
+            ("force=false", false),
+            ("force=0", false),
+            ("force=yes", false),
+            ("flush=true", false),
+            ("force=1", true),
+            ("force=+TRUE", true),
+        ] {
+            assert_eq!(query(given).flag("force"), is_set, "{given}");
+        }
+    }
+
+    #[test]
+    fn cursors() {
+        assert_eq!(query("").cursor(), Ok(None));
+        assert_eq!(query("cursor=17").cursor(), Ok(Some(17)));
+        assert_eq!(
+            query("cursor=9999999999999999999").cursor(),
+            Ok(Some(9_999_999_999_999_999_999))
+        );
+        for bad in ["", "-1", "1.5", "abc", "%20", "00000000000000000001", "x1"] {
+            let given = format!("cursor={bad}");
+            assert_eq!(query(&given).cursor(), Err(BadCursor), "{bad}");
+        }
     }
 
     proptest! {
@@ -197,6 +286,7 @@ mod tests {
         fn any_query_is_answered(text in any::<String>()) {
             let q = query(&text);
             let _ = (q.stream_role(), q.stream_role_filter(), q.view());
+            let _ = (q.cursor(), q.max_windows(), q.flag(&text));
             let limit = q.limit(EVENTS_LIMIT);
             prop_assert!((1..=EVENTS_LIMIT.max).contains(&limit));
         }

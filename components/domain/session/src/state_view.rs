@@ -6,6 +6,7 @@ use crate::asr::AsrView;
 use crate::capture::{CaptureRecord, CaptureView};
 use crate::id::SessionId;
 use crate::ingest::{IngestRecord, IngestStatus};
+use crate::phase::Phase;
 use crate::role::ByRole;
 use crate::session_document::{SessionDocument, SessionState};
 use crate::stored;
@@ -30,6 +31,8 @@ pub struct StateParts<'a> {
     pub asr: ByRole<AsrView<'a>>,
     /// Raw utterances.
     pub utterances: ByRole<u32>,
+    /// How far the session is.
+    pub phase: Phase,
 }
 
 /// The body of `GET state`; `result.json` takes its fields too.
@@ -57,6 +60,8 @@ pub struct StateView<'a> {
     pub utterance_count: u32,
     /// Of all three.
     pub utterance_count_by_stream: ByRole<u32>,
+    /// How far the session is.
+    pub phase: Phase,
 }
 
 impl<'a> StateView<'a> {
@@ -75,6 +80,7 @@ impl<'a> StateView<'a> {
             asr_by_stream: parts.asr,
             utterance_count: parts.utterances.mixed,
             utterance_count_by_stream: parts.utterances,
+            phase: parts.phase,
         }
     }
 

@@ -2,6 +2,7 @@ use interview_session::asr::{AsrFigures, AsrSettings, AsrView, BridgeFigures};
 use interview_session::capture::capture_by_stream;
 use interview_session::config::{ConfigPatch, ConfigState};
 use interview_session::ingest::IngestRecord;
+use interview_session::phase::Phase;
 use interview_session::role::ByRole;
 use interview_session::session_document::{SessionDocument, session_document};
 use interview_session::speakers::SpeakerState;
@@ -36,6 +37,7 @@ fn state_text(document: &SessionDocument, updated_at: Option<EpochMs>) -> String
             teacher: 3,
             students: 0,
         },
+        phase: Phase::Idle,
     })
     .to_json()
 }
@@ -59,7 +61,7 @@ fn a_session_never_seen() {
         )
     );
     assert!(text.ends_with(
-        r#""utterance_count":1,"utterance_count_by_stream":{"mixed":1,"teacher":3,"students":0}}"#
+        r#""utterance_count":1,"utterance_count_by_stream":{"mixed":1,"teacher":3,"students":0},"phase":"idle"}"#
     ));
     order(
         &text,

@@ -14,6 +14,7 @@ mod stream;
 mod transcript;
 
 use bindings::exports::realtime::sockets::mailbox;
+use bindings::exports::realtime::sockets::startup;
 use bindings::exports::realtime::sockets::upgrades;
 use bindings::realtime::sockets::types::Event;
 use interview_session::lane::Lane;
@@ -31,6 +32,12 @@ mod bindings {
 }
 
 struct AudioStream;
+
+impl startup::Guest for AudioStream {
+    fn check() -> Result<(), String> {
+        settings::all().map(|_| ())
+    }
+}
 
 impl upgrades::Guest for AudioStream {
     fn admit(request: upgrades::Request) -> Result<upgrades::Admission, upgrades::Refusal> {

@@ -1,65 +1,60 @@
-//! The component's variables.
+//! What the operator decides, as the routes want it: `interview-settings` over `wasi:config`. What is
+//! allowed is said there, not here.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use interview_session::asr::AsrSettings;
 use interview_session::error::ApiError;
+use interview_settings::{Inference, Settings};
 
 use crate::bindings::wasi::config::store;
 
 /// How the ASR path is set up.
 pub fn asr() -> Result<AsrSettings, ApiError> {
-    let key = text("aliyun_dashscope_api_key")?;
+    let asr = &all()?.asr;
     Ok(AsrSettings {
-        enabled: flag("asr_enabled")? && !key.is_empty(),
-        provider: text("asr_provider")?,
-        model: text("asr_model")?,
-        realtime: flag("asr_realtime_enabled")?,
-        window_seconds: number("asr_window_seconds", 10)?,
-        hop_seconds: number("asr_hop_seconds", 3)?,
+        enabled: asr.is_on(),
+        provider: asr.provider.clone(),
+        model: asr.model.clone(),
+        realtime: asr.realtime,
+        window_seconds: asr.window_seconds,
+        hop_seconds: asr.hop_seconds,
     })
 }
 
 /// How long `finalize` waits for audio that is still being recognised.
 pub fn flush_timeout() -> Result<Duration, ApiError> {
-    Ok(Duration::from_millis(
-        number("finalize_flush_timeout_ms", 20_000)?.into(),
-    ))
+    Ok(all()?.finalize_flush_timeout)
+}
+
+/// Where speakers are looked up. None: INFERENCE_BASE_URL is not set.
+#[expect(dead_code, reason = "for the route that is being written")]
+pub fn inference() -> Result<Option<&'static Inference>, ApiError> {
+    Ok(all()?.inference.as_ref())
 }
 
 /// Kinds of the stores in use, never secrets or paths.
 pub fn stores() -> Result<(String, String), ApiError> {
-    Ok((text("session_store")?, text("blob_store")?))
+    let settings = all()?;
+    Ok((settings.session_store.clone(), settings.blob_store.clone()))
 }
 
-fn text(name: &str) -> Result<String, ApiError> {
-    store::get(name)
-        .map(|value| value.unwrap_or_default().trim().to_owned())
-        .map_err(|error| wrong(format!("variable {name} cannot be read: {error:?}")))
-}
-
-fn flag(name: &str) -> Result<bool, ApiError> {
-    match text(name)?.to_ascii_lowercase().as_str() {
-        "" | "1" | "true" | "yes" | "on" => Ok(true),
-        "0" | "false" | "no" | "off" => Ok(false),
-        other => Err(wrong(format!(
-            "variable {name} is {other:?}: write true or false"
-        ))),
-    }
-}
-
-fn number(name: &str, default: u32) -> Result<u32, ApiError> {
-    let value = text(name)?;
-    if value.is_empty() {
-        return Ok(default);
-    }
-    value.parse().map_err(|_| {
-        wrong(format!(
-            "variable {name} is {value:?}: write a whole number"
-        ))
+/// All settings. They do not change while the host runs, so an instance reads them once.
+///
+/// # Errors
+/// Some are wrong: only under a host that does not ask `audio-stream` before it starts. Which ones is
+/// for the log: a client of the API has not set them.
+fn all() -> Result<&'static Settings, ApiError> {
+    static ALL: OnceLock<Option<Settings>> = OnceLock::new();
+    let read = || {
+        let get = |name: &str| store::get(name).map_err(|error| format!("{error:?}"));
+        Settings::read(get)
+            .inspect_err(|bad| eprintln!("the settings are wrong:\n{bad}"))
+            .ok()
+    };
+    ALL.get_or_init(read).as_ref().ok_or_else(|| {
+        let detail = "the gateway's settings are wrong: its log names them";
+        ApiError::new(500, detail)
     })
-}
-
-fn wrong(detail: String) -> ApiError {
-    ApiError::new(500, detail)
 }

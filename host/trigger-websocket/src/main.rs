@@ -16,6 +16,7 @@ mod instance_pool;
 mod launch;
 mod mailbox;
 mod service;
+mod startup;
 mod stores;
 mod up;
 mod variables;

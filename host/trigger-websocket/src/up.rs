@@ -13,9 +13,10 @@ use listener::{CancellationToken, Listener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use url::Url;
 use wasmtime::Engine;
+use wasmtime::component::InstancePre;
 
 use crate::bindings::AppPre;
-use crate::capability::{self, Grants};
+use crate::capability::{self, Ctx, Grants};
 use crate::cli::RunOptions;
 use crate::components::{Prepared, prepare};
 use crate::http_component::HttpComponent;
@@ -23,7 +24,7 @@ use crate::instance_pool::{InstancePool, PoolLimits};
 use crate::mailbox::AppMailbox;
 use crate::service::{AppService, Target};
 use crate::stores::Stores;
-use crate::{engine, variables};
+use crate::{engine, startup, variables};
 
 /// Connections that are still open may take a moment longer than the sockets in them.
 const LISTENER_GRACE: Duration = Duration::from_secs(1);
@@ -96,6 +97,9 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         lanes: lanes.clone(),
         options,
     };
+    // As the operator gave them: what the simulator stands in for is checked too.
+    let given = variables::resolve(&app, environment, &overrides, stores.kinds(), None)?;
+    assembly.check(&app, &prepared, &given).await?;
     let service = assembly.assemble(&app, prepared)?;
     let signals = Signals::install()?;
     announce(&app, &stores, started);
@@ -164,6 +168,40 @@ impl Assembly<'_> {
         }))
     }
 
+    fn pool_limits(&self) -> PoolLimits {
+        PoolLimits {
+            call_timeout: self.options.call_timeout,
+            ..PoolLimits::default()
+        }
+    }
+
+    /// Asks the component with the mailbox whether the app can start. It sees the variables that it
+    /// was given, and has nothing yet to reach the world with.
+    async fn check(
+        &self,
+        app: &App,
+        prepared: &[Prepared],
+        given: &Variables,
+    ) -> anyhow::Result<()> {
+        for Prepared { id, serves, pre } in prepared {
+            let Some(component) = app.components.get(id).filter(|_| serves.mailbox) else {
+                continue;
+            };
+            let grants = Grants {
+                component: id.clone(),
+                variables: given.for_component(component)?,
+                environment: BTreeMap::new(),
+                key_value_stores: BTreeMap::new(),
+                allowed_outbound_hosts: Arc::new(AllowedHosts::default()),
+                blobs: Arc::clone(&self.stores.blobs),
+                lanes: self.lanes.clone(),
+            };
+            let pre = app_pre(id, pre.clone())?;
+            startup::check(&self.engine, pre, grants, self.pool_limits()).await?;
+        }
+        Ok(())
+    }
+
     /// Puts pools behind routes, and the mailbox behind the lanes.
     fn assemble(&self, app: &App, prepared: Vec<Prepared>) -> anyhow::Result<AppService> {
         one_mailbox(&prepared)?;
@@ -188,17 +226,8 @@ impl Assembly<'_> {
                 .with_context(|| format!("component '{id}' has an HTTP handler of another kind"))?
                 .map(Arc::new);
             let mailbox = if serves.mailbox {
-                let pre = AppPre::new(pre).map_err(anyhow::Error::from).with_context(|| {
-                    format!(
-                        "component '{id}' was built from another version of realtime:sockets than \
-                         this host's"
-                    )
-                })?;
-                let limits = PoolLimits {
-                    call_timeout: self.options.call_timeout,
-                    ..PoolLimits::default()
-                };
-                let pool = InstancePool::new(&self.engine, pre, grants, limits);
+                let pre = app_pre(&id, pre)?;
+                let pool = InstancePool::new(&self.engine, pre, grants, self.pool_limits());
                 let mailbox = AppMailbox::new(pool);
                 self.lanes.start(Arc::new(mailbox.clone()));
                 Some(mailbox)
@@ -219,6 +248,17 @@ impl Assembly<'_> {
             .collect();
         Ok(AppService::new(Router::new(routes), self.lanes.clone()))
     }
+}
+
+/// The component with its exports found.
+fn app_pre(id: &str, pre: InstancePre<Ctx>) -> anyhow::Result<AppPre<Ctx>> {
+    AppPre::new(pre)
+        .map_err(anyhow::Error::from)
+        .with_context(|| {
+            format!(
+                "component '{id}' was built from another version of realtime:sockets than this host's"
+            )
+        })
 }
 
 /// Lanes have one mailbox: whose would a lane be, with two?

@@ -70,6 +70,41 @@ async fn a_component_gets_what_its_manifest_grants_and_no_more() {
     host.stop();
 }
 
+/// What a start that was refused said.
+fn refusal(at_start: &str) -> String {
+    let variable = format!("at_start={at_start}");
+    let output = Host::refused(&["--call-timeout", "1", "--variable", &variable]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(output.stdout.is_empty(), "it said that it listens");
+    said
+}
+
+#[test]
+fn a_setting_that_the_component_refuses_ends_the_start_and_is_named() {
+    let said = refusal("nonsense");
+    let message = "error: component 'echo' refuses to start:\n  \
+                   AT_START is \"nonsense\": write nothing\n  and a second line\n";
+    assert!(said.ends_with(message), "{said}");
+}
+
+#[test]
+fn a_component_that_cannot_answer_at_the_start_is_named() {
+    let said = refusal("trap");
+    assert!(
+        said.contains("error: component 'echo' cannot be asked whether the app can start"),
+        "{said}"
+    );
+    let said = refusal("spin");
+    assert!(said.contains("did not finish within 1 s"), "{said}");
+}
+
+#[test]
+fn before_the_start_no_store_is_open() {
+    let said = refusal("store");
+    assert!(said.contains("Err(Error::AccessDenied)"), "{said}");
+}
+
 #[tokio::test]
 async fn an_instance_is_used_again() {
     let host = Host::start(&[]);

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ spin_manifest_version = 2
 name = "echo"
 [variables]
 greeting = { default = "hello" }
+at_start = { default = "" }
 secret = { default = "not for the component" }
 [[trigger.websocket]]
 route = "/..."
@@ -32,6 +33,7 @@ allowed_outbound_hosts = ["ws://127.0.0.1:2"]
 environment = { COLOUR = "green" }
 [component.echo.variables]
 greeting = "{{ greeting }}"
+at_start = "{{ at_start }}"
 "#;
 
 static GUEST: LazyLock<PathBuf> = LazyLock::new(build_guest);
@@ -50,16 +52,8 @@ pub struct Ending(Host);
 impl Host {
     /// Starts it, with more options, and waits until it listens.
     pub fn start(arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("spin.toml"), MANIFEST).unwrap();
-        std::os::unix::fs::symlink(&*GUEST, folder.path().join("echo_guest.wasm")).unwrap();
-        // Compiled once for all tests.
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("echo-guest-compiled");
-        std::fs::create_dir_all(&cache).unwrap();
-        std::fs::create_dir(folder.path().join(".spin")).unwrap();
-        std::os::unix::fs::symlink(cache, folder.path().join(".spin/cache")).unwrap();
         Self::start_in(
-            folder,
+            app_folder(),
             arguments
                 .iter()
                 .map(|argument| (*argument).to_owned())
@@ -67,13 +61,31 @@ impl Host {
         )
     }
 
+    /// Starts it, with more options, when it must not come as far as to listen. Waits until it ended.
+    pub fn refused(arguments: &[&str]) -> Output {
+        let folder = app_folder();
+        let child = up(&folder)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (said, output) = std::sync::mpsc::channel();
+        let id = child.id().to_string();
+        std::thread::spawn(move || said.send(child.wait_with_output()));
+        output.recv_timeout(WAIT).map_or_else(
+            |_| {
+                let _ = Command::new("kill").args(["-9", &id]).status();
+                panic!("it does not end");
+            },
+            Result::unwrap,
+        )
+    }
+
     fn start_in(folder: tempfile::TempDir, arguments: Vec<String>) -> Self {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_trigger-websocket"))
-            .args(["up", "--listen", "127.0.0.1:0", "--from"])
-            .arg(folder.path())
+        let mut child = up(&folder)
             .args(&arguments)
-            .env_remove("RUST_LOG")
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -200,6 +212,28 @@ impl Drop for Host {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// An app of which the guest is all.
+fn app_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("spin.toml"), MANIFEST).unwrap();
+    std::os::unix::fs::symlink(&*GUEST, folder.path().join("echo_guest.wasm")).unwrap();
+    // Compiled once for all tests.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("echo-guest-compiled");
+    std::fs::create_dir_all(&cache).unwrap();
+    std::fs::create_dir(folder.path().join(".spin")).unwrap();
+    std::os::unix::fs::symlink(cache, folder.path().join(".spin/cache")).unwrap();
+    folder
+}
+
+fn up(folder: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trigger-websocket"));
+    command
+        .args(["up", "--listen", "127.0.0.1:0", "--from"])
+        .arg(folder.path())
+        .env_remove("RUST_LOG");
+    command
 }
 
 /// Builds the guest into the target folder of the host, which has most of what it needs.

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use bindings::exports::realtime::sockets::{mailbox, upgrades};
+use bindings::exports::realtime::sockets::{mailbox, startup, upgrades};
 use bindings::realtime::sockets::types::{Event, Payload};
 use bindings::realtime::sockets::{lanes, sockets, timers};
 use bindings::wasi::config::store as config;
@@ -36,6 +36,24 @@ struct Echo;
 thread_local! {
     /// Calls that this instance has had: shows whether it is used again.
     static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+impl startup::Guest for Echo {
+    fn check() -> Result<(), String> {
+        match config::get("at_start") {
+            Ok(Some(command)) if command == "spin" => loop {
+                std::hint::spin_loop();
+            },
+            Ok(Some(command)) if command == "trap" => panic!("told to"),
+            Ok(Some(command)) if command == "store" => {
+                Err(format!("{:?}", store::open("default").map(|_| ())))
+            }
+            Ok(Some(command)) if !command.is_empty() => Err(format!(
+                "AT_START is {command:?}: write nothing\nand a second line"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl upgrades::Guest for Echo {

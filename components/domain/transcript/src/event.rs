@@ -75,7 +75,8 @@ pub enum Decision {
 }
 
 impl Decision {
-    fn from_answer(text: &str) -> Option<Self> {
+    /// What an answer says, if it is one of these.
+    pub(crate) fn from_answer(text: &str) -> Option<Self> {
         match text {
             "auto" => Some(Decision::Auto),
             "confirm" => Some(Decision::Confirm),

@@ -9,6 +9,7 @@ pub mod event;
 pub mod inference;
 pub mod merge;
 pub mod range;
+pub mod resolve;
 pub mod speech;
 pub mod utterance;
 pub mod wav;
@@ -19,6 +20,6 @@ pub use event::{
     students_event_unknown, teacher_event,
 };
 pub use inference::{Answer, InferenceError, parse_answer, request_body};
-pub use merge::{Merge, MergedEntry, merge_all, merge_next};
+pub use merge::{Merge, MergedEntry, merge_all, merge_next, order};
 pub use speech::introduced_name;
-pub use utterance::{FinalSentence, Refused, Utterance};
+pub use utterance::{FinalSentence, Refused, Utterance, WindowText};

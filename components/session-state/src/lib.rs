@@ -1,12 +1,24 @@
 //! Leaf component: owns every key of the key-value store, and with them the rules of who writes
 //! what ([`layout`]). It keeps documents as they come and looks into those only that several
 //! writers share: config, roster, clusters and bindings.
+//!
+//! This file only translates the interface; the rules are written against [`store::Store`].
 
-mod counts;
+mod answers;
+mod finalization;
+mod host_store;
 mod layout;
+mod live;
+mod log_record;
 mod logs;
+mod record;
+mod removal;
+mod sessions;
 mod shared;
 mod store;
+#[cfg(test)]
+mod tests;
+mod views;
 
 use bindings::exports::interview::gateway::session_state as wit;
 use bindings::interview::gateway::types as wit_types;
@@ -14,9 +26,10 @@ use interview_session::id::SessionId;
 use interview_session::role::StreamRole;
 use wit::Error;
 
-use counts::{EventCounts, LogCounts};
+use host_store::HostStore;
 use layout::{Keys, Log};
-use store::Store;
+use log_record::EntryName;
+use store::Store as _;
 
 #[allow(missing_docs, unsafe_code)]
 mod bindings {
@@ -36,36 +49,21 @@ impl wit::Guest for SessionState {
         session: String,
         role: wit_types::StreamRole,
     ) -> Result<wit::StreamRecords, Error> {
-        let (keys, role) = (keys(&session)?, self::role(role));
-        let wanted = [keys.created(), keys.ingest(role), keys.bridge(role)];
-        let [created, ingest, bridge] = Store::open()?.get_many(wanted)?;
-        Ok(wit::StreamRecords {
-            created_at: created_at(created)?,
-            ingest,
-            bridge,
-        })
+        let (store, keys) = open(&session)?;
+        views::load_stream(&store, &keys, self::role(role))
     }
 
     fn load_transcript(
         session: String,
         role: wit_types::StreamRole,
     ) -> Result<wit::TranscriptRecords, Error> {
-        let (keys, role) = (keys(&session)?, self::role(role));
-        let store = Store::open()?;
-        let [figures, log] = store.get_many([keys.figures(role), keys.log(role)])?;
-        let counts: LogCounts = document("log", log)?;
-        let last_merged = match counts.merged.checked_sub(1) {
-            None => None,
-            Some(last) => store.get(&keys.entry(Log::Merged, role, last))?,
-        };
-        Ok(wit::TranscriptRecords {
-            figures,
-            last_merged,
-        })
+        let (store, keys) = open(&session)?;
+        logs::load_transcript(&store, &keys, self::role(role))
     }
 
     fn load_capture(session: String, role: wit_types::StreamRole) -> Result<Option<String>, Error> {
-        Store::open()?.get(&keys(&session)?.capture(self::role(role)))
+        let (store, keys) = open(&session)?;
+        store.get(&keys.capture(self::role(role)))
     }
 
     fn commit_stream(
@@ -74,61 +72,90 @@ impl wit::Guest for SessionState {
         now: u64,
         changes: wit::StreamChanges,
     ) -> Result<(), Error> {
-        let (keys, role) = (keys(&session)?, self::role(role));
-        let store = Store::open()?;
+        let (store, keys) = open(&session)?;
         if changes.creates_session {
-            create(&store, &keys, now)?;
+            sessions::create(&store, &keys, now)?;
         }
-        logs::commit(&store, &keys, role, changes)
+        logs::commit(&store, &keys, self::role(role), now, changes)
+    }
+
+    fn reset_stream(
+        session: String,
+        role: wit_types::StreamRole,
+        now: u64,
+        bridge: Option<String>,
+    ) -> Result<wit::Removed, Error> {
+        let (store, keys) = open(&session)?;
+        removal::reset(&store, &keys, self::role(role), now, bridge)
+    }
+
+    fn delete_stream(session: String, role: wit_types::StreamRole) -> Result<(), Error> {
+        let (store, keys) = open(&session)?;
+        removal::delete_stream(&store, &keys, self::role(role))
+    }
+
+    fn delete_session(session: String) -> Result<(), Error> {
+        let (store, keys) = open(&session)?;
+        sessions::delete(&store, &keys)
     }
 
     fn load_session(session: String) -> Result<String, Error> {
-        let keys = keys(&session)?;
-        let wanted = [keys.config(), keys.speakers()];
-        let [config, speakers] = Store::open()?.get_many(wanted)?;
-        Ok(shared::document(config.as_deref(), speakers.as_deref())?.0)
+        let (store, keys) = open(&session)?;
+        shared::load(&store, &keys)
     }
 
     fn apply_config(session: String, now: u64, patch: String) -> Result<String, Error> {
-        let keys = keys(&session)?;
-        let store = Store::open()?;
-        create(&store, &keys, now)?;
-        store.swap(&keys.config(), |current| {
-            shared::apply_config(current, &patch, now)
-        })
+        let (store, keys) = open(&session)?;
+        shared::apply_config(&store, &keys, now, &patch)
+    }
+
+    fn merge_speakers(
+        session: String,
+        now: u64,
+        sent: String,
+        updated_state: String,
+    ) -> Result<bool, Error> {
+        let (store, keys) = open(&session)?;
+        shared::merge_speakers(&store, &keys, now, &sent, &updated_state)
     }
 
     fn next_unidentified(session: String) -> Result<Option<wit::Unidentified>, Error> {
-        let keys = keys(&session)?;
-        let role = StreamRole::Students;
-        let store = Store::open()?;
-        let [events, log] = store.get_many([keys.events(role), keys.log(role)])?;
-        let next = document::<EventCounts>("events", events)?.next;
-        if next >= document::<LogCounts>("log", log)?.utterances {
-            return Ok(None);
-        }
-        let utterance = store.get(&keys.entry(Log::Utterances, role, next))?;
-        let utterance = utterance.ok_or_else(|| missing("utterance", next))?;
-        Ok(Some(wit::Unidentified {
-            index: next,
-            utterance,
-        }))
+        let (store, keys) = open(&session)?;
+        logs::next_unidentified(&store, &keys)
     }
 
-    fn commit_speaker(
+    fn claim_answer(
         session: String,
+        role: wit_types::StreamRole,
+        key: String,
         now: u64,
-        index: u32,
-        event: String,
-        updated_state: Option<String>,
+        until: u64,
+        token: u64,
+    ) -> Result<wit::Claim, Error> {
+        let (store, keys) = open(&session)?;
+        answers::claim(&store, &keys, self::role(role), &key, now, until, token)
+    }
+
+    fn end_claim(
+        session: String,
+        role: wit_types::StreamRole,
+        key: String,
+        _now: u64,
+        token: u64,
+        answer: Option<String>,
     ) -> Result<(), Error> {
-        let keys = keys(&session)?;
-        let store = Store::open()?;
-        if let Some(updated) = updated_state {
-            let merge = |current: Option<&str>| shared::merge_speakers(current, &updated, now);
-            store.swap(&keys.speakers(), merge)?;
-        }
-        logs::append_students_event(&store, &keys, index, event)
+        let (store, keys) = open(&session)?;
+        answers::end(&store, &keys, self::role(role), &key, token, answer)
+    }
+
+    fn begin_finalize(session: String, now: u64) -> Result<(), Error> {
+        let (store, keys) = open(&session)?;
+        finalization::begin(&store, &keys, now)
+    }
+
+    fn end_finalize(session: String, now: u64, written: Option<(u64, u64)>) -> Result<(), Error> {
+        let (store, keys) = open(&session)?;
+        finalization::end(&store, &keys, now, written)
     }
 
     fn read_last(
@@ -137,13 +164,9 @@ impl wit::Guest for SessionState {
         log: wit::Log,
         limit: u32,
     ) -> Result<wit::Page, Error> {
-        logs::read(
-            &keys(&session)?,
-            self::role(role),
-            self::log(log),
-            None,
-            limit,
-        )
+        let (store, keys) = open(&session)?;
+        let (role, log) = (self::role(role), self::log(log));
+        logs::read(&store, &keys, role, log, None, limit)
     }
 
     fn read_from(
@@ -153,71 +176,72 @@ impl wit::Guest for SessionState {
         index: u32,
         limit: u32,
     ) -> Result<wit::Page, Error> {
-        logs::read(
-            &keys(&session)?,
-            self::role(role),
-            self::log(log),
-            Some(index),
-            limit,
-        )
+        let (store, keys) = open(&session)?;
+        let (role, log) = (self::role(role), self::log(log));
+        logs::read(&store, &keys, role, log, Some(index), limit)
     }
 
     fn read_session(session: String) -> Result<wit::SessionView, Error> {
-        let keys = keys(&session)?;
-        let store = Store::open()?;
-        let wanted = [keys.created(), keys.config(), keys.speakers()];
-        let [created, config, speakers] = store.get_many(wanted)?;
-        let created_at = created_at(created)?;
-        let (session, changed_at) = shared::document(config.as_deref(), speakers.as_deref())?;
-        Ok(wit::SessionView {
-            created_at,
-            updated_at: changed_at,
-            session,
-            mixed: stream_view(&store, &keys, StreamRole::Mixed)?,
-            teacher: stream_view(&store, &keys, StreamRole::Teacher)?,
-            students: stream_view(&store, &keys, StreamRole::Students)?,
-        })
+        let (store, keys) = open(&session)?;
+        let (_, view) = views::read(&store, &keys, views::Detail::Whole)?;
+        Ok(view)
+    }
+
+    fn list_sessions(cursor: Option<u64>, limit: u32) -> Result<wit::SessionPage, Error> {
+        sessions::list(&HostStore::open()?, cursor, limit)
+    }
+
+    fn load_live(session: String) -> Result<wit::LiveRecords, Error> {
+        let (store, keys) = open(&session)?;
+        live::load(&store, &keys)
+    }
+
+    fn commit_live(
+        session: String,
+        live: String,
+        listening: wit::Listening,
+        first: u64,
+        entries: Vec<String>,
+    ) -> Result<(), Error> {
+        let (store, keys) = open(&session)?;
+        live::commit(&store, &keys, live, listening, first, entries)
+    }
+
+    fn read_live(session: String, first: u64, last: u64) -> Result<Vec<Option<String>>, Error> {
+        let (store, keys) = open(&session)?;
+        live::read(&store, &keys, first, last)
+    }
+
+    fn read_entries(
+        session: String,
+        names: Vec<wit::EntryName>,
+    ) -> Result<Vec<Option<String>>, Error> {
+        let (store, keys) = open(&session)?;
+        let names: Vec<_> = names
+            .into_iter()
+            .map(|name| {
+                let entry = EntryName {
+                    log: log(name.log),
+                    life: name.life,
+                    index: name.index,
+                };
+                (role(name.role), entry)
+            })
+            .collect();
+        live::read_entries(&store, &keys, &names)
+    }
+
+    fn delete_live(session: String, last: u64) -> Result<(), Error> {
+        let (store, keys) = open(&session)?;
+        live::delete(&store, &keys, last)
     }
 }
 
-fn stream_view(store: &Store, keys: &Keys, role: StreamRole) -> Result<wit::StreamView, Error> {
-    let wanted = [
-        keys.ingest(role),
-        keys.bridge(role),
-        keys.figures(role),
-        keys.capture(role),
-        keys.log(role),
-        keys.events(role),
-    ];
-    let [ingest, bridge, figures, capture, log, events] = store.get_many(wanted)?;
-    let counts: LogCounts = document("log", log)?;
-    Ok(wit::StreamView {
-        ingest,
-        bridge,
-        figures,
-        capture,
-        utterances: counts.utterances,
-        merged: counts.merged,
-        events: document::<EventCounts>("events", events)?.events,
-    })
-}
-
-/// Notes when the session was first written; the first writer wins.
-fn create(store: &Store, keys: &Keys, now: u64) -> Result<(), Error> {
-    store.swap(&keys.created(), |current| match current {
-        Some(_) => Ok((None, ())),
-        None => Ok((Some(now.to_string()), ())),
-    })
-}
-
-fn created_at(stored: Option<String>) -> Result<Option<u64>, Error> {
-    let parse = |text: String| text.parse().map_err(|_| damaged("created", "no number"));
-    stored.map(parse).transpose()
-}
-
-fn keys(session: &str) -> Result<Keys, Error> {
-    let session = SessionId::parse(session).map_err(|error| damaged("session id", error))?;
-    Ok(Keys::new(&session))
+/// The store, and the session's keys in it.
+fn open(session: &str) -> Result<(HostStore, Keys), Error> {
+    let session =
+        SessionId::parse(session).map_err(|error| record::damaged("session id", error))?;
+    Ok((HostStore::open()?, Keys::new(&session)))
 }
 
 fn role(role: wit_types::StreamRole) -> StreamRole {
@@ -234,23 +258,4 @@ fn log(log: wit::Log) -> Log {
         wit::Log::Merged => Log::Merged,
         wit::Log::Events => Log::Events,
     }
-}
-
-/// Reads a record of this component's own; one that was never written has its default.
-fn document<T: serde::de::DeserializeOwned + Default>(
-    what: &str,
-    stored: Option<String>,
-) -> Result<T, Error> {
-    stored.map_or_else(
-        || Ok(T::default()),
-        |text| serde_json::from_str(&text).map_err(|error| damaged(what, error)),
-    )
-}
-
-fn damaged(what: &str, why: impl std::fmt::Display) -> Error {
-    Error::Damaged(format!("{what}: {why}"))
-}
-
-fn missing(what: &str, index: u32) -> Error {
-    Error::Damaged(format!("{what} {index} is missing from its log"))
 }

@@ -1,134 +1,217 @@
 //! Append-only logs: an entry has a key of its own, so that adding one costs the same at the first
-//! and at the hundred-thousandth. Only the tail of the merged view is ever written again.
+//! and at the hundred-thousandth. Only the tail of the merged view is ever written again. The lane of
+//! the stream is the only writer; anyone reads.
 
 use interview_session::role::StreamRole;
 
 use crate::bindings::exports::interview::gateway::session_state::{
-    Error, MergedChange, Page, StreamChanges,
+    Error, MergedChange, Page, SpeakerEvent, StreamChanges, TranscriptRecords, Unidentified,
 };
-use crate::counts::{EventCounts, LogCounts};
 use crate::layout::{Keys, Log};
+use crate::log_record::LogRecord;
+use crate::record::{damaged, read_or_default, write};
+use crate::removal;
 use crate::store::Store;
-use crate::{damaged, document, missing};
 
 /// Entries that one read may ask for.
-const MAX_PAGE: u32 = 2_000;
+pub const MAX_PAGE: u32 = 2_000;
+
+/// How often a reader that finds entries removed looks again where they are.
+const READ_TRIES: u32 = 4;
 
 /// Writes one batch of a stream's lane.
 pub fn commit(
-    store: &Store,
+    store: &impl Store,
     keys: &Keys,
     role: StreamRole,
+    now: u64,
     changes: StreamChanges,
 ) -> Result<(), Error> {
-    let mut writes = Vec::new();
     let records = [
         (keys.ingest(role), changes.ingest),
         (keys.bridge(role), changes.bridge),
+        (keys.windows(role), changes.windows),
+        (keys.clients(role), changes.clients),
         (keys.figures(role), changes.figures),
         (keys.capture(role), changes.capture),
     ];
-    writes.extend(
-        records
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?))),
-    );
-    if !changes.utterances.is_empty() || !changes.merged.is_empty() {
-        let mut counts: LogCounts = document("log", store.get(&keys.log(role))?)?;
-        for utterance in changes.utterances {
-            writes.push((
-                keys.entry(Log::Utterances, role, counts.utterances),
-                utterance,
-            ));
-            counts.utterances += 1;
-        }
-        for change in changes.merged {
-            let (index, entry) = match change {
-                MergedChange::Append(entry) => {
-                    counts.merged += 1;
-                    (counts.merged - 1, entry)
-                }
-                MergedChange::ReplaceLast(entry) => {
-                    let last = counts.merged.checked_sub(1);
-                    (
-                        last.ok_or_else(|| damaged("merged", "there is no last entry"))?,
-                        entry,
-                    )
-                }
-            };
-            writes.push((keys.entry(Log::Merged, role, index), entry));
-        }
-        writes.push((keys.log(role), json(&counts)?));
-    }
-    if !changes.events.is_empty() {
-        let mut counts: EventCounts = document("events", store.get(&keys.events(role))?)?;
-        for event in changes.events {
-            writes.push((keys.entry(Log::Events, role, counts.events), event));
-            counts.events += 1;
-        }
-        writes.push((keys.events(role), json(&counts)?));
-    }
-    store.set_many(last_of_each(writes))
-}
-
-/// Appends the event of students' utterance `index`, unless that was done before.
-pub fn append_students_event(
-    store: &Store,
-    keys: &Keys,
-    index: u32,
-    event: String,
-) -> Result<(), Error> {
-    let role = StreamRole::Students;
-    let mut counts: EventCounts = document("events", store.get(&keys.events(role))?)?;
-    if counts.next != index {
-        return Ok(());
-    }
-    let entry = (keys.entry(Log::Events, role, counts.events), event);
-    counts.events += 1;
-    counts.next += 1;
-    store.set_many(vec![entry, (keys.events(role), json(&counts)?)])
-}
-
-/// Entries from `index` on, or the last ones; at most `limit` and [`MAX_PAGE`].
-pub fn read(
-    keys: &Keys,
-    role: StreamRole,
-    log: Log,
-    index: Option<u32>,
-    limit: u32,
-) -> Result<Page, Error> {
-    let store = Store::open()?;
-    let count = match log {
-        Log::Events => document::<EventCounts>("events", store.get(&keys.events(role))?)?.events,
-        Log::Utterances => document::<LogCounts>("log", store.get(&keys.log(role))?)?.utterances,
-        Log::Merged => document::<LogCounts>("log", store.get(&keys.log(role))?)?.merged,
-    };
-    let limit = limit.min(MAX_PAGE);
-    let first = index.unwrap_or(count.saturating_sub(limit));
-    let last = first.saturating_add(limit).min(count);
-    let wanted: Vec<_> = (first..last).map(|n| keys.entry(log, role, n)).collect();
-    let entries = store.get_list(&wanted)?.into_iter().zip(first..);
-    let items: Result<_, _> = entries
-        .map(|(entry, n)| entry.ok_or_else(|| missing("entry", n)))
+    let mut writes: Vec<_> = records
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
         .collect();
-    Ok(Page {
-        count,
-        items: items?,
-    })
+    let log_changes =
+        !changes.utterances.is_empty() || !changes.merged.is_empty() || !changes.events.is_empty();
+    if log_changes {
+        let mut log = record(store, keys, role)?;
+        // Only what was left before this batch: what it gives up itself is still read until it is
+        // written.
+        removal::remove_page(store, keys, role, &mut log)?;
+        log.begin(now);
+        for utterance in changes.utterances {
+            let key = keys.entry(Log::Utterances, role, log.life, log.utterances);
+            writes.push((key, utterance));
+            log.utterances += 1;
+        }
+        for (index, entry) in merge(&mut log, changes.merged)? {
+            writes.push((keys.entry(Log::Merged, role, log.life, index), entry));
+        }
+        for event in append_events(&mut log, changes.events) {
+            let key = keys.entry(Log::Events, role, log.life, log.events);
+            writes.push((key, event));
+            log.events += 1;
+        }
+        writes.push((keys.log(role), write(&log)?));
+    }
+    store.set_many(writes)
 }
 
-/// A tail that changed twice in one batch is written once.
-fn last_of_each(writes: Vec<(String, String)>) -> Vec<(String, String)> {
-    let mut kept: Vec<(String, String)> = Vec::with_capacity(writes.len());
-    for (key, value) in writes {
-        match kept.iter_mut().find(|(k, _)| *k == key) {
-            Some(earlier) => earlier.1 = value,
-            None => kept.push((key, value)),
+/// The entries of the merged log that change, each once.
+fn merge(log: &mut LogRecord, changes: Vec<MergedChange>) -> Result<Vec<(u32, String)>, Error> {
+    let stored = log.merged;
+    let mut entries: Vec<(u32, String)> = Vec::new();
+    for change in changes {
+        if log.out_of_order {
+            break;
         }
+        match change {
+            MergedChange::Append(entry) => {
+                entries.push((log.merged, entry));
+                log.merged += 1;
+            }
+            MergedChange::ReplaceLast(entry) => {
+                let last = log.merged.checked_sub(1);
+                let last = last.ok_or_else(|| damaged("merged", "there is no last entry"))?;
+                match entries.last_mut() {
+                    Some((index, earlier)) if *index == last => *earlier = entry,
+                    _ => entries.push((last, entry)),
+                }
+            }
+            MergedChange::GiveUp => {
+                entries.clear();
+                log.give_up_merged(stored);
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// The events to append: one that answers a look-up only if that utterance is the next one still.
+fn append_events(log: &mut LogRecord, events: Vec<SpeakerEvent>) -> Vec<String> {
+    let mut kept = Vec::with_capacity(events.len());
+    for SpeakerEvent { event, identified } in events {
+        if let Some(of) = identified {
+            let is_next = of.life == log.life && of.index == log.next;
+            if !is_next || of.index >= log.utterances {
+                continue;
+            }
+            log.next += 1;
+        }
+        kept.push(event);
     }
     kept
 }
 
-fn json(counts: &impl serde::Serialize) -> Result<String, Error> {
-    serde_json::to_string(counts).map_err(|error| damaged("counts", error))
+/// What a lane needs to append utterances.
+pub fn load_transcript(
+    store: &impl Store,
+    keys: &Keys,
+    role: StreamRole,
+) -> Result<TranscriptRecords, Error> {
+    let [figures, log] = store.get_many([keys.figures(role), keys.log(role)])?;
+    let log: LogRecord = read_or_default("log", log.as_deref())?;
+    let last = |kind: Log| {
+        let index = log.len(kind).checked_sub(1)?;
+        Some(keys.entry(kind, role, log.life, index))
+    };
+    let wanted = [last(Log::Utterances), last(Log::Merged)];
+    let named: Vec<_> = wanted.iter().flatten().cloned().collect();
+    let mut found = store.get_list(&named)?.into_iter();
+    let mut entry = |key: &Option<String>| match key {
+        None => Ok(None),
+        Some(key) => match found.next().flatten() {
+            None => Err(missing(key)),
+            entry => Ok(entry),
+        },
+    };
+    let [utterance, merged] = &wanted;
+    Ok(TranscriptRecords {
+        figures: figures.filter(|text| !text.is_empty()),
+        last_utterance: entry(utterance)?,
+        last_merged: entry(merged)?,
+        out_of_order: log.out_of_order,
+    })
+}
+
+/// The oldest students' utterance without a speaker event.
+pub fn next_unidentified(store: &impl Store, keys: &Keys) -> Result<Option<Unidentified>, Error> {
+    let role = StreamRole::Students;
+    let (log, mut entries) = read_entries(store, keys, role, |log| {
+        let next = (log.next < log.utterances).then_some(log.next);
+        next.map(|index| (Log::Utterances, index))
+            .into_iter()
+            .collect()
+    })?;
+    Ok(entries.pop().map(|utterance| Unidentified {
+        index: log.next,
+        life: log.life,
+        utterance,
+    }))
+}
+
+/// Entries from `index` on, or the last ones; at most `limit` and [`MAX_PAGE`].
+pub fn read(
+    store: &impl Store,
+    keys: &Keys,
+    role: StreamRole,
+    kind: Log,
+    index: Option<u32>,
+    limit: u32,
+) -> Result<Page, Error> {
+    let limit = limit.min(MAX_PAGE);
+    let (log, items) = read_entries(store, keys, role, |log| {
+        let count = log.len(kind);
+        let first = index.unwrap_or(count.saturating_sub(limit));
+        let last = first.saturating_add(limit).min(count);
+        (first..last).map(|n| (kind, n)).collect()
+    })?;
+    Ok(Page {
+        count: log.len(kind),
+        items,
+        out_of_order: kind == Log::Merged && log.out_of_order,
+    })
+}
+
+/// Where the logs are, and the entries that `wanted` names in them. A reset or a deletion may remove
+/// them in between: then it looks again.
+fn read_entries(
+    store: &impl Store,
+    keys: &Keys,
+    role: StreamRole,
+    wanted: impl Fn(&LogRecord) -> Vec<(Log, u32)>,
+) -> Result<(LogRecord, Vec<String>), Error> {
+    let mut log = record(store, keys, role)?;
+    for _ in 0..READ_TRIES {
+        let names: Vec<_> = wanted(&log)
+            .into_iter()
+            .map(|(kind, index)| keys.entry(kind, role, log.life, index))
+            .collect();
+        let found = store.get_list(&names)?;
+        let Some(gap) = found.iter().position(Option::is_none) else {
+            return Ok((log, found.into_iter().flatten().collect()));
+        };
+        let before = std::mem::replace(&mut log, record(store, keys, role)?);
+        if before == log {
+            return Err(missing(names.get(gap).map_or("", String::as_str)));
+        }
+    }
+    Err(Error::Contended)
+}
+
+/// The record of a stream's logs.
+pub fn record(store: &impl Store, keys: &Keys, role: StreamRole) -> Result<LogRecord, Error> {
+    read_or_default("log", store.get(&keys.log(role))?.as_deref())
+}
+
+fn missing(key: &str) -> Error {
+    damaged(key, "it is missing from its log")
 }

@@ -1,89 +1,216 @@
-//! What several writers share: config with roster, and clusters with bindings. Each record carries
-//! the time of its last change and is changed by field, inside a compare-and-swap.
+//! What several writers share: config with roster, clusters with bindings, finalization. Each record
+//! carries the time of its last change and the place of its session, and is changed by field, inside
+//! a compare-and-swap.
+//!
+//! Who writes one looks afterwards whether its session is there still, and takes it back if not. The
+//! store cannot compare and delete: a session that is written again between that look and the deletion
+//! would lose what was first set in it. A record of another session than the one that is there counts
+//! as none.
 
 use interview_session::config::{ConfigPatch, ConfigState};
-use interview_session::session_document::session_document;
+use interview_session::session_document::{SessionDocument, session_document};
 use interview_session::speakers::SpeakerState;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bindings::exports::interview::gateway::session_state::Error;
-use crate::damaged;
+use crate::layout::Keys;
+use crate::record::{damaged, read, write};
+use crate::sessions::{Created, create, created};
+use crate::store::Store;
 
-/// A shared record and when it was last changed, epoch ms.
+/// How often a change is made again because its session was deleted meanwhile.
+const SESSION_TRIES: u32 = 8;
+
+/// A shared record.
 #[derive(Serialize, Deserialize)]
 struct Record<T> {
+    /// Epoch ms.
     updated_at: u64,
+    /// The place of its session.
+    place: u64,
     value: T,
 }
 
-/// A record to store, if any, and what to tell the caller.
-type Change<T> = Result<(Option<String>, T), Error>;
+/// The value of a shared record and when it was last changed; the default and none if this session
+/// has none.
+pub fn value_of<T: DeserializeOwned + Default>(
+    what: &str,
+    created: Option<Created>,
+    stored: Option<&str>,
+) -> Result<(T, Option<u64>), Error> {
+    let record = read::<Record<T>>(what, stored)?;
+    let own = record.filter(|record| created.is_some_and(|created| created.n == record.place));
+    Ok(own.map_or_else(
+        || (T::default(), None),
+        |record| (record.value, Some(record.updated_at)),
+    ))
+}
 
-/// Both records as one document, and when either was last changed.
+/// Config, roster, clusters and bindings as one document, and when they were last changed.
 pub fn document(
+    created: Option<Created>,
     config: Option<&str>,
     speakers: Option<&str>,
-) -> Result<(String, Option<u64>), Error> {
-    let people = read::<ConfigState>("config", config)?;
-    let speakers = read::<SpeakerState>("speakers", speakers)?;
-    let changed_at = people
-        .iter()
-        .map(|r| r.updated_at)
-        .chain(speakers.iter().map(|r| r.updated_at));
-    let changed_at = changed_at.max();
-    let people = people.map(|record| record.value).unwrap_or_default();
-    let speakers = speakers.map(|record| record.value).unwrap_or_default();
-    Ok((session_document(people, speakers).to_document(), changed_at))
+) -> Result<(SessionDocument, Option<u64>), Error> {
+    let (people, people_at) = value_of::<ConfigState>("config", created, config)?;
+    let (speakers, speakers_at) = value_of::<SpeakerState>("speakers", created, speakers)?;
+    let place = created.map(|created| created.n);
+    let document = session_document(people, speakers).at(place);
+    Ok((document, people_at.max(speakers_at)))
 }
 
-/// Sets the fields that `patch` names; the answer is `{config, roster}` as it is now.
-pub fn apply_config(current: Option<&str>, patch: &str, now: u64) -> Change<String> {
+/// The document of a session.
+pub fn load(store: &impl Store, keys: &Keys) -> Result<String, Error> {
+    let wanted = [keys.created(), keys.config(), keys.speakers()];
+    let [created, config, speakers] = store.get_many(wanted)?;
+    let created = Created::read(created.as_deref())?;
+    let (document, _) = document(created, config.as_deref(), speakers.as_deref())?;
+    Ok(document.to_document())
+}
+
+/// Sets the fields that `patch` names; gives `{config, roster}` as it is then.
+pub fn apply_config(
+    store: &impl Store,
+    keys: &Keys,
+    now: u64,
+    patch: &str,
+) -> Result<String, Error> {
     let patch = ConfigPatch::from_body(patch.as_bytes()).map_err(|e| damaged("patch", e))?;
-    let mut people = read::<ConfigState>("config", current)?
-        .map(|r| r.value)
-        .unwrap_or_default();
-    let before = people.clone();
-    patch.apply(&mut people);
-    let answer = write(&people)?;
-    if people == before && current.is_some() {
-        return Ok((None, answer));
-    }
-    Ok((
-        Some(write(&Record {
-            updated_at: now,
-            value: people,
-        })?),
-        answer,
-    ))
+    let people = change_or_create(
+        store,
+        keys,
+        now,
+        &keys.config(),
+        |people: &mut ConfigState| {
+            patch.apply(people);
+        },
+    )?;
+    write(&people)
 }
 
-/// Merges the clusters and bindings of an answer of the inference service.
-pub fn merge_speakers(current: Option<&str>, updated_state: &str, now: u64) -> Change<()> {
+/// Merges an answer of the inference service; false if the session it was asked for is gone.
+pub fn merge_speakers(
+    store: &impl Store,
+    keys: &Keys,
+    now: u64,
+    sent: &str,
+    updated_state: &str,
+) -> Result<bool, Error> {
+    let sent = SessionDocument::read(sent).map_err(|error| damaged("sent", error))?;
     let updated: Value =
-        serde_json::from_str(updated_state).map_err(|e| damaged("updated state", e))?;
-    let stored = read::<SpeakerState>("speakers", current)?;
-    let mut speakers = stored.map(|record| record.value).unwrap_or_default();
-    if !speakers.merge(&updated) {
-        return Ok((None, ()));
+        serde_json::from_str(updated_state).map_err(|error| damaged("updated state", error))?;
+    let created = match sent.place {
+        Some(_) => created(store, keys)?.filter(|created| Some(created.n) == sent.place),
+        // The first thing that is ever known of this session.
+        None => Some(create(store, keys, now)?),
+    };
+    let Some(Created { n: place, .. }) = created else {
+        return Ok(false);
+    };
+    let merge = |speakers: &mut SpeakerState| {
+        speakers.merge(&updated);
+    };
+    let is_merged = change(store, place, now, &keys.speakers(), Absent::Stays, merge)?.is_some();
+    let merge = |people: &mut ConfigState| {
+        people.merge(&sent.people, &updated);
+    };
+    Ok(is_merged
+        && change(store, place, now, &keys.config(), Absent::Stays, merge)?.is_some()
+        && stays(store, keys, place, &[keys.speakers(), keys.config()])?)
+}
+
+/// Changes a record of the session, which is created if need be, and gives it as it is then.
+pub fn change_or_create<T: Shared>(
+    store: &impl Store,
+    keys: &Keys,
+    now: u64,
+    key: &str,
+    mut edit: impl FnMut(&mut T),
+) -> Result<T, Error> {
+    for _ in 0..SESSION_TRIES {
+        let place = create(store, keys, now)?.n;
+        let changed = change(store, place, now, key, Absent::Created, &mut edit)?;
+        if let Some(value) = changed
+            && stays(store, keys, place, &[key.to_owned()])?
+        {
+            return Ok(value);
+        }
     }
-    Ok((
-        Some(write(&Record {
+    Err(Error::Contended)
+}
+
+/// Changes a record of the session if there is one.
+pub fn change_existing<T: Shared>(
+    store: &impl Store,
+    keys: &Keys,
+    now: u64,
+    key: &str,
+    edit: impl FnMut(&mut T),
+) -> Result<(), Error> {
+    if let Some(Created { n: place, .. }) = created(store, keys)? {
+        change(store, place, now, key, Absent::Stays, edit)?;
+        stays(store, keys, place, &[key.to_owned()])?;
+    }
+    Ok(())
+}
+
+/// What a shared record can hold.
+pub trait Shared: Serialize + DeserializeOwned + Default + Clone + PartialEq {}
+impl<T: Serialize + DeserializeOwned + Default + Clone + PartialEq> Shared for T {}
+
+/// What becomes of a record that is not there and that the change leaves empty.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    Created,
+    Stays,
+}
+
+/// Changes a record of the session at `place`; none if a later session has it already.
+fn change<T: Shared>(
+    store: &impl Store,
+    place: u64,
+    now: u64,
+    key: &str,
+    absent: Absent,
+    mut edit: impl FnMut(&mut T),
+) -> Result<Option<T>, Error> {
+    store.swap(key, |current| {
+        let stored = read::<Record<T>>(key, current)?;
+        if stored.as_ref().is_some_and(|record| record.place > place) {
+            return Ok((None, None));
+        }
+        let before = stored
+            .filter(|record| record.place == place)
+            .map(|record| record.value);
+        let is_absent = before.is_none();
+        let before = before.unwrap_or_default();
+        let mut value = before.clone();
+        edit(&mut value);
+        if value == before && !(is_absent && absent == Absent::Created) {
+            return Ok((None, Some(value)));
+        }
+        let record = Record {
             updated_at: now,
-            value: speakers,
-        })?),
-        (),
-    ))
+            place,
+            value,
+        };
+        Ok((Some(write(&record)?), Some(record.value)))
+    })
 }
 
-fn read<T: serde::de::DeserializeOwned>(
-    what: &str,
-    stored: Option<&str>,
-) -> Result<Option<Record<T>>, Error> {
-    let parse = |text| serde_json::from_str(text).map_err(|error| damaged(what, error));
-    stored.map(parse).transpose()
-}
-
-fn write<T: Serialize>(value: &T) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|error| damaged("record", error))
+/// Whether the session at `place` is there still. If not, records of `written` that are its own are
+/// removed: its deletion may have passed before they were written.
+fn stays(store: &impl Store, keys: &Keys, place: u64, written: &[String]) -> Result<bool, Error> {
+    if created(store, keys)?.is_some_and(|created| created.n == place) {
+        return Ok(true);
+    }
+    for key in written {
+        let stored = read::<Record<serde::de::IgnoredAny>>(key, store.get(key)?.as_deref())?;
+        if stored.is_some_and(|record| record.place == place) {
+            store.delete_many(std::slice::from_ref(key))?;
+        }
+    }
+    Ok(false)
 }

@@ -17,7 +17,7 @@ use interview_session::id::SessionId;
 use interview_session::lane::Lane;
 use interview_session::role::StreamRole;
 use interview_session::route::Route;
-use lanes::{Event, HandleError, Lanes, Limits, Mailbox, OutboundPolicy};
+use lanes::{Batch, HandleError, Lanes, Limits, Mailbox, OutboundPolicy};
 use listener::{Admit, CancellationToken, ClientSocket, Listener, Service};
 use url::Url;
 
@@ -78,14 +78,10 @@ impl OutboundPolicy for Anywhere {
 struct Native(Arc<Context>);
 
 impl Mailbox for Native {
-    fn handle(
-        &self,
-        lane: Arc<str>,
-        events: Vec<Event>,
-    ) -> BoxFuture<'static, Result<(), HandleError>> {
+    fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>> {
         let context = self.0.clone();
         async move {
-            let handled = stream::handle(&context, &lane, events).await;
+            let handled = stream::handle(&context, &batch.lane, batch.events).await;
             handled.map_err(|error| HandleError {
                 reason: error.to_string(),
             })

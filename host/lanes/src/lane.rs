@@ -9,7 +9,7 @@ use std::{
 use futures::FutureExt;
 
 use crate::{
-    HandleError, Limits, Mailbox,
+    Batch, HandleError, Limits, Mailbox,
     close_frame::{self, sendable},
     events::{CallId, Event, SocketToken},
     handle::{Side, Socket},
@@ -48,10 +48,11 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn is_idle(&self) -> bool {
-        self.is_quiet()
-            && self.client_sockets == 0
-            && self.outbound.is_empty()
-            && self.timers.is_empty()
+        self.is_quiet() && !self.holds_sockets() && self.timers.is_empty()
+    }
+
+    pub(crate) fn holds_sockets(&self) -> bool {
+        self.client_sockets > 0 || !self.outbound.is_empty()
     }
 
     /// Nothing waits and nothing is being handled.
@@ -160,8 +161,13 @@ impl Lane {
 
     /// One call of the mailbox. A panic in it is a failure like any other.
     async fn attempt(&self, mailbox: &dyn Mailbox, events: Vec<Event>) -> Result<(), HandleError> {
-        let name = Arc::clone(&self.name);
-        let handled = AssertUnwindSafe(async { mailbox.handle(name, events).await });
+        let is_call = |event: &Event| matches!(event, Event::Message { call: Some(_), .. });
+        let batch = Batch {
+            lane: Arc::clone(&self.name),
+            is_awaited: self.state().holds_sockets() || events.iter().any(is_call),
+            events,
+        };
+        let handled = AssertUnwindSafe(async { mailbox.handle(batch).await });
         handled.catch_unwind().await.unwrap_or_else(|_| {
             Err(HandleError {
                 reason: "the mailbox panicked".to_owned(),

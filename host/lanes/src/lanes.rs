@@ -17,19 +17,27 @@ use crate::{
     registry::{NoPlace, Registry},
 };
 
+/// Some events of a lane, to be handled together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The lane's name.
+    pub lane: Arc<str>,
+    /// Oldest first.
+    pub events: Vec<Event>,
+    /// Somebody waits for what comes of it: the lane has a socket now, or one of the events is a call.
+    /// A batch that nobody waits for can wait for those.
+    pub is_awaited: bool,
+}
+
 /// Where the events arrive.
 pub trait Mailbox: Send + Sync + 'static {
-    /// Handles one batch of a lane, oldest event first. The lane's next batch waits for the answer.
+    /// Handles one batch. The lane's next batch waits for the answer.
     ///
     /// It must end, with an error if need be: a limit on its time is the mailbox's own business.
     ///
     /// # Errors
     /// The batch was not handled: it is given once more, so handling it twice must be harmless.
-    fn handle(
-        &self,
-        lane: Arc<str>,
-        events: Vec<Event>,
-    ) -> BoxFuture<'static, Result<(), HandleError>>;
+    fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>>;
 }
 
 /// Says where outbound sockets may go (`allowed_outbound_hosts`).

@@ -30,7 +30,7 @@ mod timers;
 pub use drain::DrainReport;
 pub use errors::{HandleError, LaneError, SocketError, TimerError};
 pub use events::{CallId, Event, Payload, SocketToken};
-pub use lanes::{Lanes, Mailbox, OutboundPolicy, Target};
+pub use lanes::{Batch, Lanes, Mailbox, OutboundPolicy, Target};
 pub use limits::Limits;
 pub use stats::Stats;
 

@@ -307,3 +307,31 @@ async fn lanes_that_come_and_go_lose_nothing() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_batch_is_awaited_while_its_lane_has_a_socket_or_somebody_calls() {
+    let server = server(Limits::default(), |_, _, _| Ok(())).await;
+    let unawaited = || server.recorder.unawaited.load(Ordering::SeqCst);
+    server.lanes.post("alone", "x".into()).unwrap();
+    eventually("a post to a lane without a socket is handled", || {
+        server.recorder.events("alone").len() == 1
+    })
+    .await;
+    assert_eq!(unawaited(), 1);
+
+    let never_answered = server
+        .lanes
+        .ask("called", "x".into(), Duration::from_millis(1))
+        .await;
+    assert_eq!(never_answered, Err(LaneError::TimedOut));
+    eventually("the call is handled", || {
+        server.recorder.events("called").len() == 1
+    })
+    .await;
+
+    let _client = server.client().await;
+    server
+        .wait_for("a client is accepted", |events| !events.is_empty())
+        .await;
+    assert_eq!(unawaited(), 1, "calls and clients are waited for");
+}

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use common::{Anywhere, PATIENCE, Server, server, text};
 use futures::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
-use lanes::{Event, HandleError, Lanes, Limits, Mailbox, Payload, SocketError, Target};
+use lanes::{Batch, Event, HandleError, Lanes, Limits, Mailbox, Payload, SocketError, Target};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -224,7 +224,7 @@ async fn a_failed_batch_closes_the_outbound_sockets_of_its_lane() {
 struct Silent;
 
 impl Mailbox for Silent {
-    fn handle(&self, _: Arc<str>, _: Vec<Event>) -> BoxFuture<'static, Result<(), HandleError>> {
+    fn handle(&self, _: Batch) -> BoxFuture<'static, Result<(), HandleError>> {
         async { Ok(()) }.boxed()
     }
 }

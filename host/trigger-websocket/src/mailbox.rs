@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use lanes::{Event, HandleError, Mailbox, Payload};
+use lanes::{Batch, Event, HandleError, Mailbox, Payload};
 use listener::Admit;
+use tokio::sync::Semaphore;
 use wasmtime::component::Accessor;
 
 use crate::bindings::App;
@@ -16,18 +17,26 @@ use crate::bindings::exports::realtime::sockets::upgrades::{Admission, Refusal, 
 use crate::bindings::realtime::sockets::types;
 use crate::capability::Ctx;
 use crate::errors;
-use crate::instance_pool::{Call, InstancePool};
+use crate::instance_pool::{Call, InstancePool, MAX_MAILBOX_INSTANCES};
+
+/// Batches that are handled at a time although nobody waits for them (no socket, no call): a quarter of
+/// the instances, so that however many of these wait for a slow service, clients and calls do not.
+pub const MAX_BACKGROUND_CALLS: usize = MAX_MAILBOX_INSTANCES / 4;
 
 /// The mailbox component of the app.
 #[derive(Clone)]
 pub struct AppMailbox {
     pool: Arc<InstancePool>,
+    background: Arc<Semaphore>,
 }
 
 impl AppMailbox {
     /// Calls go to instances of this pool.
     pub fn new(pool: Arc<InstancePool>) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            background: Arc::new(Semaphore::new(MAX_BACKGROUND_CALLS)),
+        }
     }
 
     /// Asks the component whether this upgrade request may become a WebSocket.
@@ -44,17 +53,18 @@ impl AppMailbox {
 }
 
 impl Mailbox for AppMailbox {
-    fn handle(
-        &self,
-        lane: Arc<str>,
-        events: Vec<Event>,
-    ) -> BoxFuture<'static, Result<(), HandleError>> {
+    fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>> {
         let pool = Arc::clone(&self.pool);
+        let background = Arc::clone(&self.background);
         Box::pin(async move {
-            let events = events.into_iter().map(wit_event).collect();
+            let _permit = match batch.is_awaited {
+                true => None,
+                false => background.acquire_owned().await.ok(),
+            };
+            let events = batch.events.into_iter().map(wit_event).collect();
             let handled = pool
                 .call(HandleCall {
-                    lane: lane.to_string(),
+                    lane: batch.lane.to_string(),
                     events,
                 })
                 .await;

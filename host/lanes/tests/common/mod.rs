@@ -11,7 +11,9 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture};
-use lanes::{Event, HandleError, Lanes, Limits, Mailbox, OutboundPolicy, Payload, SocketError};
+use lanes::{
+    Batch, Event, HandleError, Lanes, Limits, Mailbox, OutboundPolicy, Payload, SocketError,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -35,15 +37,21 @@ pub struct Recorder {
     /// A batch needs a permit: a test can hold the lanes up.
     pub gate: Arc<Semaphore>,
     pub running: AtomicUsize,
+    /// Batches that nobody waited for.
+    pub unawaited: AtomicUsize,
     script: Box<Script>,
 }
 
 impl Mailbox for Recorder {
-    fn handle(
-        &self,
-        lane: Arc<str>,
-        events: Vec<Event>,
-    ) -> BoxFuture<'static, Result<(), HandleError>> {
+    fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>> {
+        let Batch {
+            lane,
+            events,
+            is_awaited,
+        } = batch;
+        if !is_awaited {
+            self.unawaited.fetch_add(1, Ordering::SeqCst);
+        }
         self.running.fetch_add(1, Ordering::SeqCst);
         let gate = Arc::clone(&self.gate);
         let result = {
@@ -96,6 +104,7 @@ pub async fn server(
         batches: Mutex::default(),
         gate: Arc::new(Semaphore::new(1000)),
         running: AtomicUsize::new(0),
+        unawaited: AtomicUsize::new(0),
         script: Box::new(script),
     });
     lanes.start(Arc::clone(&recorder) as Arc<dyn Mailbox>);

@@ -29,7 +29,12 @@ impl Stream<'_> {
             Ok(ClientFrame::Status) => self
                 .ingest_by_stream()
                 .map(|ingest| Status::new(self.session, self.role, &ingest).to_json()),
-            Ok(ClientFrame::Hello { config }) => self.hello(config.as_ref()),
+            Ok(ClientFrame::Hello { config, subscribe }) => {
+                if let Some(subscription) = subscribe {
+                    self.nudges.subscribe(socket, subscription);
+                }
+                self.hello(config.as_ref())
+            }
             Ok(ClientFrame::CaptureStatus(patch)) => self.capture(&patch),
             Ok(ClientFrame::Chunk(chunk)) => self.chunk(&chunk).await,
             Ok(ClientFrame::Close { reason }) => {

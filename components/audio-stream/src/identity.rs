@@ -5,10 +5,10 @@
 
 use interview_session::capture::{CaptureRecord, capture_by_stream};
 use interview_session::id::SessionId;
-use interview_session::lane::{IdentifyAnswer, Lane, LaneMessage};
+use interview_session::lane::{Identified, IdentifyAnswer, Lane, LaneAnswer, LaneMessage};
 use interview_session::role::{ByRole, StreamRole};
+use interview_session::session_document::SessionDocument;
 use interview_session::stored;
-use interview_session::time::EpochMs;
 use interview_transcript::event::{students_event_resolved, students_event_unknown};
 use interview_transcript::{Answer, SpeakerEvent, Utterance, request_body, wav};
 use serde_json::Value;
@@ -20,9 +20,10 @@ use crate::bindings::realtime::sockets::types::Event;
 use crate::inference;
 use crate::roles;
 use crate::settings::{InferenceSettings, Settings};
-use crate::transcript::load_people;
 
 const ROLE: StreamRole = StreamRole::Students;
+/// How long the stream's lane may take to append an event. It waits for the stores only.
+const APPEND_TIMEOUT_MS: u32 = 10_000;
 /// The note of an utterance that nobody was asked about.
 const NOT_CONFIGURED: &str =
     "no inference service is configured: set INFERENCE_BASE_URL to identify speakers";
@@ -89,30 +90,61 @@ async fn identify(session: &SessionId, next: Unidentified) -> Result<(), String>
                 );
             }),
     };
-    let now = crate::now();
-    let (event, updated_state) = match looked_up {
-        Ok((answer, state)) => {
-            let event = students_event_resolved(&utterance, &answer, &state, &now.rfc3339());
-            (event, answer.updated_state().map(Value::to_string))
+    let event = match looked_up {
+        Ok((answer, asked)) => {
+            let event =
+                students_event_resolved(&utterance, &answer, &asked.state, &crate::now().rfc3339());
+            if !merge(session, &answer, &asked)? {
+                // The session was deleted meanwhile.
+                return Ok(());
+            }
+            event
         }
-        Err(why) => (
-            students_event_unknown(&utterance, &why, &now.rfc3339()),
-            None,
-        ),
+        Err(why) => students_event_unknown(&utterance, &why, &crate::now().rfc3339()),
     };
-    commit(session, now, next.index, &event, updated_state.as_deref())
+    append(session, &next, &event).await
 }
 
-fn commit(
+/// Merges what the answer changed into the session state; false when there is no session any more.
+fn merge(session: &SessionId, answer: &Answer, asked: &Asked) -> Result<bool, String> {
+    let Some(updated) = answer.updated_state() else {
+        return Ok(true);
+    };
+    let (now, updated) = (crate::now(), updated.to_string());
+    session_state::merge_speakers(session.as_str(), now.0, &asked.stored, &updated)
+        .map_err(|error| format!("the session state cannot be written: {error:?}"))
+}
+
+/// Has the stream's lane append the event: the log is that lane's.
+async fn append(
     session: &SessionId,
-    now: EpochMs,
-    index: u32,
+    next: &Unidentified,
     event: &SpeakerEvent,
-    updated_state: Option<&str>,
 ) -> Result<(), String> {
-    let event = stored::to_json(event);
-    session_state::commit_speaker(session.as_str(), now.0, index, &event, updated_state)
+    let event = serde_json::to_value(event).map_err(|error| error.to_string())?;
+    let message = LaneMessage::SpeakerEvent {
+        event,
+        identified: Some(Identified {
+            life: next.life,
+            index: next.index,
+        }),
+    };
+    let lane = Lane::Stream {
+        session: session.clone(),
+        role: ROLE,
+    };
+    lanes::call(lane.to_string(), message.to_body(), APPEND_TIMEOUT_MS)
+        .await
+        .map(|_| ())
         .map_err(|error| format!("the speaker event cannot be written: {error:?}"))
+}
+
+/// What an answer was made from.
+struct Asked {
+    /// The session state as it is stored.
+    stored: String,
+    /// The same with capture, as the inference service got it.
+    state: Value,
 }
 
 /// Asks the inference service about an utterance's own seconds; with the answer comes the state in
@@ -121,36 +153,39 @@ async fn look_up(
     session: &SessionId,
     utterance: &Utterance,
     settings: &InferenceSettings,
-) -> Result<(Answer, Value), String> {
+) -> Result<(Answer, Asked), String> {
     let mut seconds = Vec::new();
     for second in wav::seconds_to_send(utterance.start_seq, utterance.end_seq) {
         let chunk =
             finalization::get_chunk(session.as_str().into(), roles::wit(ROLE), second).await;
         seconds.push(chunk.map_err(|error| format!("chunk {second} cannot be read: {error:?}"))?);
     }
-    let state = session_json(session)?;
+    let asked = ask_with(session)?;
     let body = request_body(
         session.as_str(),
         &wav::from_seconds(seconds),
         &utterance.text,
-        &state,
+        &asked.state,
     );
     let answer = inference::resolve(settings, body)
         .await
         .map_err(|error| format!("inference request failed: {error}"))?;
-    Ok((answer, state))
+    Ok((answer, asked))
 }
 
 /// The session state as `GET state` shows it.
-fn session_json(session: &SessionId) -> Result<Value, String> {
-    let people = load_people(session)?;
-    let now = crate::now();
+fn ask_with(session: &SessionId) -> Result<Asked, String> {
+    let stored = session_state::load_session(session.as_str())
+        .map_err(|error| format!("the session state cannot be read: {error:?}"))?;
+    let people = SessionDocument::read(&stored).map_err(|error| error.to_string())?;
     let captures = ByRole::try_new(|role| -> Result<Option<CaptureRecord>, String> {
         let document = session_state::load_capture(session.as_str(), roles::wit(role))
             .map_err(|error| format!("{error:?}"))?;
         let read = |text: String| stored::read("capture", &text).map_err(|error| error.to_string());
         document.map(read).transpose()
     })?;
-    let captures = capture_by_stream(captures, now);
-    serde_json::to_value(people.with_capture(captures.view())).map_err(|error| error.to_string())
+    let captures = capture_by_stream(captures, crate::now());
+    let state = serde_json::to_value(people.with_capture(captures.view()))
+        .map_err(|error| error.to_string())?;
+    Ok(Asked { stored, state })
 }

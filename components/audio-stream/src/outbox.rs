@@ -1,7 +1,7 @@
 //! Answers to clients, kept until what they acknowledge is stored.
 
-use crate::bindings::realtime::sockets::sockets;
 use crate::bindings::realtime::sockets::types::Payload;
+use crate::bindings::realtime::sockets::{lanes, sockets};
 
 /// Closing after an answer that the peer would not read.
 const POLICY: u16 = 1008;
@@ -61,6 +61,23 @@ impl Outbox {
             } else if let Some(reason) = mail.close {
                 let _ = sockets::close(&mail.socket, NORMAL, &reason);
             }
+        }
+    }
+}
+
+/// Answers to calls of the lane, kept as long as those to clients.
+#[derive(Default)]
+pub struct Replies(Vec<(String, Vec<u8>)>);
+
+impl Replies {
+    pub fn push(&mut self, call: &str, body: Vec<u8>) {
+        self.0.push((call.into(), body));
+    }
+
+    pub fn send(&mut self) {
+        for (call, body) in std::mem::take(&mut self.0) {
+            // Whoever called may have given up.
+            let _ = lanes::reply(&call, &body);
         }
     }
 }

@@ -4,27 +4,29 @@
 
 use interview_session::id::SessionId;
 use interview_session::ingest::IngestRecord;
-use interview_session::lane::{FlushAnswer, Lane, LaneMessage};
+use interview_session::lane::Lane;
 use interview_session::role::StreamRole;
 use interview_session::time::EpochMs;
 
 use crate::admission::CLIENT;
 use crate::audio::FreshAudio;
-use crate::bindings::interview::gateway::asr_bridge::{self, Action, Input};
-use crate::bindings::interview::gateway::session_state::{self, StreamChanges};
-use crate::bindings::realtime::sockets::types::{Event, Message, Payload};
-use crate::bindings::realtime::sockets::{lanes, sockets, timers};
-use crate::outbox::Outbox;
+use crate::bindings::interview::gateway::asr_bridge::{
+    Action, Closed, Input, OpenFailed, Opened, Stored, Text,
+};
+use crate::bindings::interview::gateway::session_state::{self, Listening, StreamChanges};
+use crate::bindings::realtime::sockets::types::{Event, Payload};
+use crate::changes::{changes_no_session, changes_nothing, no_changes};
+use crate::clients::Clients;
+use crate::nudges::Nudges;
+use crate::outbox::{Outbox, Replies};
+use crate::recognition::{ASR_TIMER, Bridge};
 use crate::roles;
 use crate::settings::Settings;
 use crate::transcript::Transcript;
+use crate::windows::{WINDOW_TIMER, Windows, is_window_task};
 
-/// The one timer of a stream's recognition.
-const ASR_TIMER: &str = "asr";
 /// How often a refused send may be answered within one batch.
 const MAX_ROUNDS: u32 = 4;
-/// Room in a socket's queue that audio leaves for control frames.
-const CONTROL_ROOM: u32 = 2;
 
 /// What a batch works on.
 pub struct Stream<'a> {
@@ -36,13 +38,16 @@ pub struct Stream<'a> {
     pub never: EpochMs,
     pub changes: StreamChanges,
     pub outbox: Outbox,
+    pub replies: Replies,
     pub fresh: FreshAudio,
     /// Chunks were stored in this batch.
     pub stored: bool,
     pub settings: Settings,
-    bridge: Option<String>,
-    inputs: Vec<Input>,
-    transcript: Option<Transcript>,
+    pub clients: Clients,
+    pub bridge: Bridge,
+    pub windows: Windows,
+    pub transcript: Option<Transcript>,
+    pub nudges: Nudges,
 }
 
 /// Handles one batch.
@@ -53,9 +58,9 @@ pub async fn handle(
 ) -> Result<(), String> {
     let mut stream = Stream::load(session, role)?;
     for event in events {
-        stream.take(event).await;
+        stream.take(event).await?;
     }
-    stream.finish().await
+    stream.turn().await
 }
 
 impl<'a> Stream<'a> {
@@ -65,6 +70,8 @@ impl<'a> Stream<'a> {
             .map_err(|error| format!("the stream's records cannot be read: {error:?}"))?;
         let never = records.created_at.map_or(now, EpochMs);
         let ingest = IngestRecord::load(records.ingest.as_deref(), never);
+        let mut settings = Settings::load(role)?;
+        settings.bridge.wants_partials = records.listening.contains(Listening::PARTIALS);
         Ok(Stream {
             session,
             role,
@@ -76,25 +83,32 @@ impl<'a> Stream<'a> {
                 ..no_changes()
             },
             outbox: Outbox::default(),
+            replies: Replies::default(),
             fresh: FreshAudio::default(),
             stored: false,
-            settings: Settings::load(role)?,
-            bridge: records.bridge,
-            inputs: Vec::new(),
+            settings,
+            clients: Clients::load(records.clients.as_deref())?,
+            bridge: Bridge::new(records.bridge),
+            windows: Windows::new(records.windows),
             transcript: None,
+            nudges: Nudges::new(records.listening),
         })
     }
 
-    async fn take(&mut self, event: Event) {
+    async fn take(&mut self, event: Event) -> Result<(), String> {
         match event {
             // Timers end with the process, and the first client after a restart may send nothing for
             // a while: a ring that comes too early finds nothing due and sets the timer anew.
-            Event::Accepted(_) => {
-                if self.bridge.is_some() {
-                    self.inputs.push(Input::Timer);
-                }
+            Event::Accepted(accepted) => {
+                self.clients.add(accepted.socket);
+                self.bridge.ring();
+                self.windows.ring();
             }
             Event::Frames(frames) if frames.context == CLIENT => {
+                // Frames that were waiting when the session was deleted must not bring it back.
+                if !self.clients.has(&frames.socket) {
+                    return Ok(());
+                }
                 for payload in &frames.payloads {
                     if !self.outbox.is_closing(&frames.socket) {
                         self.client_frame(&frames.socket, payload).await;
@@ -106,270 +120,128 @@ impl<'a> Stream<'a> {
                     // The service sends text only; a binary frame says nothing.
                     if let Payload::Text(text) = payload {
                         let task = frames.context.clone();
-                        self.inputs
-                            .push(Input::Text(asr_bridge::Text { task, text }));
+                        self.asr(Input::Text(Text { task, text }), &frames.context);
                     }
                 }
             }
-            Event::Closed(closed) if closed.context == CLIENT => {}
-            Event::Closed(closed) => self.inputs.push(Input::Closed(asr_bridge::Closed {
-                task: closed.context,
-                code: closed.code,
-                reason: closed.reason,
-            })),
-            Event::Opened(opened) => self.inputs.push(Input::Opened(asr_bridge::Opened {
-                task: opened.context,
-                socket: opened.socket,
-            })),
-            Event::Failed(failed) => self.inputs.push(Input::OpenFailed(asr_bridge::OpenFailed {
-                task: failed.context,
-                status: failed.status,
-                reason: failed.reason,
-            })),
-            Event::Timer(_) => self.inputs.push(Input::Timer),
-            Event::Message(message) => self.message(message),
+            Event::Closed(closed) if closed.context == CLIENT => {
+                self.clients.remove(&closed.socket);
+            }
+            Event::Closed(closed) => {
+                let task = closed.context.clone();
+                let input = Input::Closed(Closed {
+                    task: closed.context,
+                    code: closed.code,
+                    reason: closed.reason,
+                });
+                self.asr(input, &task);
+            }
+            Event::Opened(opened) => {
+                let task = opened.context.clone();
+                let input = Input::Opened(Opened {
+                    task: opened.context,
+                    socket: opened.socket,
+                });
+                self.asr(input, &task);
+            }
+            Event::Failed(failed) => {
+                let task = failed.context.clone();
+                let input = Input::OpenFailed(OpenFailed {
+                    task: failed.context,
+                    status: failed.status,
+                    reason: failed.reason,
+                });
+                self.asr(input, &task);
+            }
+            Event::Timer(fired) if fired.name == WINDOW_TIMER => self.windows.ring(),
+            Event::Timer(fired) if fired.name == ASR_TIMER => self.bridge.ring(),
+            Event::Timer(fired) => self.log(&format!("nobody set the timer {}", fired.name)),
+            Event::Message(message) => self.message(message).await?,
         }
+        Ok(())
     }
 
-    fn message(&mut self, message: Message) {
-        match (LaneMessage::parse(&message.body), message.call) {
-            (Ok(LaneMessage::Flush {}), Some(call)) => self.inputs.push(Input::Flush(call)),
-            (parsed, _) => self.log(&format!("a message is not for a stream: {parsed:?}")),
+    /// Something of an ASR task: of a window's, or of the realtime one.
+    fn asr(&mut self, input: Input, task: &str) {
+        if is_window_task(task) {
+            self.windows.push(input);
+        } else {
+            self.bridge.push(input);
         }
     }
 
     /// Recognition, commit, and what is to be sent; a send that is refused goes round again.
-    async fn finish(mut self) -> Result<(), String> {
-        if self.stored {
+    pub async fn turn(&mut self) -> Result<(), String> {
+        if std::mem::take(&mut self.stored) {
             let seq = self.ingest.last_seq();
-            self.inputs.push(Input::Stored(asr_bridge::Stored {
-                seq,
-                arrived: self.now.0,
-            }));
+            let arrived = self.now.0;
+            self.bridge.push(Input::Stored(Stored { seq, arrived }));
+            if self.settings.is_windowed() {
+                self.windows.look();
+            }
         }
         for _ in 0..MAX_ROUNDS {
-            let actions = self.recognise()?;
+            let mut actions = self.recognise()?;
+            let window_actions = self.step_windows()?;
+            // A window that is done tells the bridge what it need not send.
+            actions.extend(self.recognise()?);
             self.commit()?;
             self.outbox.send();
+            self.replies.send();
+            self.nudges.send(self.session, self.role);
             self.carry_out(actions).await;
-            if self.inputs.is_empty() {
+            self.carry_out_windows(window_actions).await;
+            if !self.bridge.is_asked() && !self.windows.is_asked() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Gives the bridge what happened. Sentences go into the commit, the rest is done after it.
-    fn recognise(&mut self) -> Result<Vec<Action>, String> {
-        let mut inputs = std::mem::take(&mut self.inputs);
-        if inputs.is_empty() {
-            return Ok(Vec::new());
+    pub fn commit(&mut self) -> Result<(), String> {
+        self.changes.clients = self.clients.take_change();
+        let mut changes = std::mem::replace(&mut self.changes, no_changes());
+        if changes_no_session(&changes) {
+            // That somebody is connected does not make a session.
+            self.changes.creates_session = std::mem::take(&mut changes.creates_session);
         }
-        let status = asr_bridge::inspect(self.bridge.as_deref())?;
-        let room = status
-            .socket
-            .as_deref()
-            .map_or(Ok(0), sockets::room)
-            .unwrap_or_else(|_| {
-                inputs.push(Input::SendFailed("it is gone".into()));
-                0
-            });
-        let outcome = asr_bridge::step(
-            self.bridge.as_deref(),
-            &self.settings.bridge,
-            self.now.0,
-            crate::random()?,
-            room.saturating_sub(CONTROL_ROOM),
-            &inputs,
-        )?;
-        // Much of what a service says, such as a sentence that is still growing, changes nothing.
-        if self.bridge.as_ref() != Some(&outcome.state) {
-            self.bridge = Some(outcome.state.clone());
-            self.changes.bridge = Some(outcome.state);
+        if !changes_nothing(&changes) {
+            session_state::commit_stream(
+                self.session.as_str(),
+                roles::wit(self.role),
+                self.now.0,
+                &changes,
+            )
+            .map_err(|error| format!("the stream's records cannot be written: {error:?}"))?;
+            self.nudges.committed(&changes);
         }
+        Ok(())
+    }
+
+    /// Actions that only the transcript needs are taken out; the others are left to be carried out.
+    pub fn take_up(&mut self, actions: Vec<Action>) -> Result<Vec<Action>, String> {
         let mut later = Vec::new();
-        for action in outcome.actions {
+        for action in actions {
             match action {
                 Action::Sentence(sentence) => self.sentence(&sentence)?,
+                Action::Partial(partial) => self.nudges.partial(partial),
                 action => later.push(action),
             }
         }
         Ok(later)
     }
 
-    fn sentence(&mut self, sentence: &asr_bridge::Sentence) -> Result<(), String> {
-        let mut transcript = match self.transcript.take() {
-            Some(transcript) => transcript,
-            None => Transcript::load(self.session, self.role)?,
-        };
-        transcript.add(
-            self.session,
-            self.role,
-            &self.settings,
-            sentence,
-            self.now,
-            &mut self.changes,
-        )?;
-        self.transcript = Some(transcript);
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), String> {
-        let changes = std::mem::replace(&mut self.changes, no_changes());
-        if changes_nothing(&changes) {
-            self.changes.creates_session = changes.creates_session;
-            return Ok(());
-        }
-        let speaks = self.role == StreamRole::Students && !changes.utterances.is_empty();
-        session_state::commit_stream(
-            self.session.as_str(),
-            roles::wit(self.role),
-            self.now.0,
-            &changes,
-        )
-        .map_err(|error| format!("the stream's records cannot be written: {error:?}"))?;
-        if speaks {
-            // Only a nudge: what is left to identify is known from the log.
-            let lane = Lane::Identity {
-                session: self.session.clone(),
-            }
-            .to_string();
-            if let Err(error) = lanes::post(&lane, &LaneMessage::Identify {}.to_body()) {
-                self.log(&format!(
-                    "the identity lane takes no message now: {error:?}"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    async fn carry_out(&mut self, actions: Vec<Action>) {
-        let lane = Lane::Stream {
+    /// The name of this lane.
+    pub fn lane(&self) -> String {
+        Lane::Stream {
             session: self.session.clone(),
             role: self.role,
         }
-        .to_string();
-        let mut refused_once = false;
-        for action in actions {
-            let done = match action {
-                // For the socket that takes nothing more; timers and answers are not its business.
-                Action::SendText(_) | Action::SendSeconds(_) if refused_once => Ok(()),
-                Action::Open(open) => {
-                    let task = open.task.clone();
-                    self.open(&lane, open).map_err(|reason| {
-                        Input::OpenFailed(asr_bridge::OpenFailed {
-                            task,
-                            status: None,
-                            reason,
-                        })
-                    })
-                }
-                Action::SendText(send) => {
-                    sockets::send(&send.socket, &[Payload::Text(send.text)]).map_err(refused)
-                }
-                Action::SendSeconds(send) => self.send_seconds(send).await,
-                Action::Close(close) => {
-                    let _ = sockets::close(&close.socket, 1000, "");
-                    Ok(())
-                }
-                Action::SetTimer(delay_ms) => {
-                    if let Err(error) = timers::set(&lane, ASR_TIMER, delay_ms) {
-                        self.log(&format!("no timer: {error:?}"));
-                    }
-                    Ok(())
-                }
-                Action::Flushed(flushed) => {
-                    let answer = FlushAnswer {
-                        untranscribed: flushed.untranscribed,
-                    };
-                    // Whoever called may have given up.
-                    let _ = lanes::reply(&flushed.id, &answer.to_body());
-                    Ok(())
-                }
-                Action::Note(text) => {
-                    self.log(&text);
-                    Ok(())
-                }
-                Action::Sentence(_) => Ok(()),
-            };
-            if let Err(input) = done {
-                refused_once = true;
-                self.inputs.push(input);
-            }
-        }
-    }
-
-    fn open(&self, lane: &str, open: asr_bridge::Open) -> Result<(), String> {
-        let target = sockets::Target {
-            url: open.url,
-            headers: open.headers,
-            lane: lane.into(),
-            context: open.task,
-            connect_timeout_ms: open.timeout_ms,
-        };
-        sockets::open(&target)
-            .map(|_| ())
-            .map_err(|error| match error {
-                sockets::Error::NotAllowed(why) => why,
-                error => format!("{error:?}"),
-            })
-    }
-
-    async fn send_seconds(&mut self, send: asr_bridge::SendSeconds) -> Result<(), Input> {
-        let mut payloads = Vec::new();
-        for second in send.range.first..=send.range.last {
-            let mute_ms = if second == send.range.first {
-                send.mute_ms
-            } else {
-                0
-            };
-            let pcm = self
-                .fresh
-                .second(self.session, self.role, &self.ingest, second, mute_ms)
-                .await
-                .map_err(Input::SendFailed)?;
-            payloads.push(Payload::Binary(pcm));
-        }
-        sockets::send(&send.socket, &payloads).map_err(refused)
+        .to_string()
     }
 
     /// A line in the host's log.
     pub fn log(&self, text: &str) {
         eprintln!("session={} role={} {text}", self.session, self.role);
     }
-}
-
-fn refused(error: sockets::Error) -> Input {
-    Input::SendFailed(format!("{error:?}"))
-}
-
-fn no_changes() -> StreamChanges {
-    StreamChanges {
-        creates_session: false,
-        ingest: None,
-        bridge: None,
-        figures: None,
-        capture: None,
-        utterances: Vec::new(),
-        merged: Vec::new(),
-        events: Vec::new(),
-    }
-}
-
-fn changes_nothing(changes: &StreamChanges) -> bool {
-    let StreamChanges {
-        creates_session: _,
-        ingest,
-        bridge,
-        figures,
-        capture,
-        utterances,
-        merged,
-        events,
-    } = changes;
-    let records = [ingest, bridge, figures, capture];
-    records.iter().all(|record| record.is_none())
-        && utterances.is_empty()
-        && merged.is_empty()
-        && events.is_empty()
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod asr_down;
+mod backfill;
 mod bad_input;
 mod conformance;
 mod identity;
@@ -12,3 +13,4 @@ mod samples;
 mod smoke;
 mod spin_trigger;
 mod transcription;
+mod whole_session;

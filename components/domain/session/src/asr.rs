@@ -1,5 +1,5 @@
-//! ASR figures of a stream: what is counted with every utterance ([`AsrFigures`]), and what operators
-//! see ([`AsrView`]).
+//! ASR figures of a stream: what is counted with every utterance and every backfill window
+//! ([`AsrFigures`]), and what operators see ([`AsrView`]).
 
 mod view;
 
@@ -11,26 +11,31 @@ use crate::seq::Seq;
 use crate::stored::{self, Damaged};
 use crate::time::EpochMs;
 
-pub use view::{AsrSettings, AsrView, BridgeFigures, WsState};
+pub use view::{AsrParts, AsrSettings, AsrView, BridgeFigures, WindowFigures, WsState};
 
 /// How many latencies are kept for the quantiles.
 pub const RECENT_LATENCIES: usize = 200;
 
-/// What is stored of a stream's utterances. Belongs to the stream's lane.
+/// What is stored of a stream's utterances and windows; in the realtime path every utterance counts as
+/// a window. Belongs to the stream's lane.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AsrFigures {
     /// From a chunk's arrival to its utterance, in ms, oldest first; at most [`RECENT_LATENCIES`].
     recent_latencies: VecDeque<u64>,
     utterance_count: u32,
+    /// Backfill windows that gave no text.
+    silent_windows: u32,
     last_window_end_seq: u32,
     total_audio_seconds: u64,
     last_latency_ms: Option<u64>,
-    /// Of the utterances whose latency is known: how many, their latencies, their seconds.
-    timed_utterances: u32,
+    /// Of the windows whose latency is known: how many, their latencies, their seconds.
+    #[serde(alias = "timed_utterances")]
+    timed_windows: u32,
     timed_latency_ms: u64,
     timed_seconds: u64,
     last_emit_at: Option<EpochMs>,
+    last_success_at: Option<EpochMs>,
     updated_at: Option<EpochMs>,
 }
 
@@ -47,6 +52,21 @@ pub struct Emitted {
     pub at: EpochMs,
 }
 
+/// One backfill window that is done, for the figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowDone {
+    /// Its last second.
+    pub end: Seq,
+    /// How many seconds of audio it had.
+    pub seconds: u32,
+    /// How long its task took.
+    pub took_ms: u64,
+    /// Now.
+    pub at: EpochMs,
+    /// It gave an utterance.
+    pub with_text: bool,
+}
+
 impl AsrFigures {
     /// Reads the stored figures; none were never written.
     pub fn load(stored: Option<&str>) -> Result<Self, Damaged> {
@@ -60,23 +80,45 @@ impl AsrFigures {
         stored::to_json(self)
     }
 
-    /// Counts an utterance.
+    /// Counts an utterance of the realtime path. One that was made from a window is counted by
+    /// [`AsrFigures::push_window`] alone.
     pub fn push(&mut self, emitted: Emitted) {
         let seconds = u64::from(emitted.end.get().saturating_sub(emitted.start.get())) + 1;
         self.utterance_count = self.utterance_count.saturating_add(1);
-        self.total_audio_seconds = self.total_audio_seconds.saturating_add(seconds);
-        self.last_window_end_seq = self.last_window_end_seq.max(emitted.end.get());
-        self.last_latency_ms = emitted.latency_ms;
         self.last_emit_at = Some(emitted.at);
-        self.updated_at = Some(emitted.at);
+        self.count(emitted.end, seconds, emitted.latency_ms, emitted.at);
         if let Some(latency) = emitted.latency_ms {
-            self.timed_utterances = self.timed_utterances.saturating_add(1);
-            self.timed_latency_ms = self.timed_latency_ms.saturating_add(latency);
-            self.timed_seconds = self.timed_seconds.saturating_add(seconds);
             while self.recent_latencies.len() >= RECENT_LATENCIES {
                 self.recent_latencies.pop_front();
             }
             self.recent_latencies.push_back(latency);
+        }
+    }
+
+    /// Counts a backfill window, and its utterance if it gave one. Its latency is not one of those
+    /// from arrival to utterance: its seconds came long ago.
+    pub fn push_window(&mut self, window: WindowDone) {
+        if window.with_text {
+            self.utterance_count = self.utterance_count.saturating_add(1);
+            self.last_emit_at = Some(window.at);
+        } else {
+            self.silent_windows = self.silent_windows.saturating_add(1);
+        }
+        let seconds = u64::from(window.seconds);
+        self.count(window.end, seconds, Some(window.took_ms), window.at);
+    }
+
+    /// What both paths count alike.
+    fn count(&mut self, end: Seq, seconds: u64, latency_ms: Option<u64>, at: EpochMs) {
+        self.total_audio_seconds = self.total_audio_seconds.saturating_add(seconds);
+        self.last_window_end_seq = self.last_window_end_seq.max(end.get());
+        self.last_latency_ms = latency_ms;
+        self.last_success_at = Some(at);
+        self.updated_at = Some(at);
+        if let Some(latency) = latency_ms {
+            self.timed_windows = self.timed_windows.saturating_add(1);
+            self.timed_latency_ms = self.timed_latency_ms.saturating_add(latency);
+            self.timed_seconds = self.timed_seconds.saturating_add(seconds);
         }
     }
 
@@ -85,7 +127,12 @@ impl AsrFigures {
         self.utterance_count
     }
 
-    /// The furthest second of an utterance; 0 for none.
+    /// Windows so far: utterances, and backfill windows in which nothing was said.
+    pub const fn windows(&self) -> u32 {
+        self.utterance_count.saturating_add(self.silent_windows)
+    }
+
+    /// The furthest second of an utterance or a window; 0 for none.
     pub const fn last_window_end_seq(&self) -> u32 {
         self.last_window_end_seq
     }
@@ -126,13 +173,129 @@ mod tests {
     }
 
     fn shown(figures: &AsrFigures, bridge: &BridgeFigures) -> String {
-        stored::to_json(&AsrView::new(
-            &settings(),
+        shown_with(&settings(), figures, bridge, &WindowFigures::default())
+    }
+
+    fn shown_with(
+        settings: &AsrSettings,
+        figures: &AsrFigures,
+        bridge: &BridgeFigures,
+        windows: &WindowFigures,
+    ) -> String {
+        stored::to_json(&AsrView::new(AsrParts {
+            settings,
             figures,
             bridge,
-            EpochMs(1000),
-            EpochMs(0),
-        ))
+            windows,
+            now: EpochMs(1000),
+            never: EpochMs(0),
+        }))
+    }
+
+    fn window(end: u32, took_ms: u64, with_text: bool) -> WindowDone {
+        WindowDone {
+            end: Seq::new(end).unwrap(),
+            seconds: 10,
+            took_ms,
+            at: EpochMs(1_795_382_476_332),
+            with_text,
+        }
+    }
+
+    #[test]
+    fn windows_count_and_only_text_makes_an_utterance() {
+        let mut figures = AsrFigures::default();
+        figures.push_window(window(10, 500, true));
+        figures.push_window(window(13, 1500, false));
+        let text = shown(&figures, &BridgeFigures::default());
+        for part in [
+            r#""last_emit_at":"2026-11-22T21:21:16.332Z","ingest_to_utterance_p50_ms":null,"ingest_to_utterance_p95_ms":null,"recent_ingest_to_utterance_ms":[],"#,
+            r#""last_window_end_seq":13,"utterance_count":1,"total_windows_processed":2,"total_audio_seconds_processed":20,"last_window_latency_ms":1500,"avg_window_latency_ms":1000,"avg_rtf":0.1,"#,
+            r#""last_success_at":"2026-11-22T21:21:16.332Z","#,
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(AsrFigures::load(Some(&figures.to_document())), Ok(figures));
+    }
+
+    #[test]
+    fn a_silent_window_is_a_success_but_nothing_that_was_emitted() {
+        let mut figures = AsrFigures::default();
+        figures.push_window(window(10, 500, false));
+        let text = shown(&figures, &BridgeFigures::default());
+        assert!(text.contains(r#""last_emit_at":null"#), "{text}");
+        assert!(text.contains(r#""last_success_at":"2026"#), "{text}");
+    }
+
+    #[test]
+    fn the_furthest_second_is_that_of_both_paths() {
+        let mut figures = AsrFigures::default();
+        figures.push(emitted(30, 32, Some(4)));
+        figures.push_window(window(10, 500, true));
+        assert_eq!(figures.last_window_end_seq(), 32);
+        figures.push_window(window(40, 500, true));
+        assert_eq!((figures.last_window_end_seq(), figures.windows()), (40, 3));
+    }
+
+    #[test]
+    fn figures_that_were_stored_before_windows_were_counted_are_read() {
+        let old =
+            r#"{"utterance_count":2,"timed_utterances":2,"timed_latency_ms":8,"timed_seconds":4}"#;
+        let figures = AsrFigures::load(Some(old)).unwrap();
+        let text = shown(&figures, &BridgeFigures::default());
+        assert!(text.contains(r#""avg_window_latency_ms":4,"#), "{text}");
+    }
+
+    #[test]
+    fn in_windowed_mode_the_windows_connection_is_shown() {
+        let windowed = AsrSettings {
+            realtime: false,
+            ..settings()
+        };
+        let windows = WindowFigures {
+            ws_state: WsState::Error,
+            consecutive_failures: 3,
+            retry_at: Some(EpochMs(9000)),
+            last_error: Some("windows".into()),
+        };
+        let bridge = BridgeFigures {
+            ws_state: WsState::Running,
+            consecutive_failures: 1,
+            last_error: Some("bridge".into()),
+            ..BridgeFigures::default()
+        };
+        let figures = AsrFigures::default();
+        let text = shown_with(&windowed, &figures, &bridge, &windows);
+        for part in [
+            r#""mode":"windowed","asr_ws_state":"error","#,
+            r#""consecutive_failures":3,"next_retry_after_ms":8000,"last_error":"windows","#,
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let fine = WindowFigures::default();
+        let text = shown_with(&windowed, &figures, &bridge, &fine);
+        assert!(text.contains(r#""last_error":null"#), "{text}");
+    }
+
+    #[test]
+    fn in_realtime_mode_a_backfill_s_error_is_shown_when_there_is_no_other() {
+        let windows = WindowFigures {
+            ws_state: WsState::Error,
+            consecutive_failures: 3,
+            retry_at: None,
+            last_error: Some("windows".into()),
+        };
+        let (figures, mut bridge) = (AsrFigures::default(), BridgeFigures::default());
+        let text = shown_with(&settings(), &figures, &bridge, &windows);
+        for part in [
+            r#""asr_ws_state":"disconnected","#,
+            r#""consecutive_failures":0,"next_retry_after_ms":0,"last_error":"windows","#,
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        bridge.last_error = Some("bridge".into());
+        let text = shown_with(&settings(), &figures, &bridge, &windows);
+        assert!(text.contains(r#""last_error":"bridge""#), "{text}");
     }
 
     #[test]

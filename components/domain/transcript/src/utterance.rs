@@ -1,12 +1,12 @@
-//! A raw utterance: one final sentence of one stream, as the HTTP API shows it. Never changed once
-//! it is made.
+//! A raw utterance: one final sentence of one stream, or the text of one backfilled window, as the
+//! HTTP API shows it. Never changed once it is made.
 
 use serde::{Deserialize, Serialize};
 
-/// One final sentence of one stream. The fields are those of the HTTP API, in its order.
+/// One final sentence, or the text of one window, of one stream. The fields are those of the HTTP API, in its order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Utterance {
-    /// `<session>-<role>-<end_seq, 8 digits>-<suffix>`.
+    /// `<session>-<role>-<end_seq, 8 digits>-<suffix>`; that of a window has no suffix.
     pub utterance_id: String,
     /// The session it belongs to.
     pub session_id: String,
@@ -32,7 +32,8 @@ pub struct Utterance {
     pub confidence: Option<f64>,
     /// When it was made, RFC 3339.
     pub created_at: String,
-    /// From the storing of its last second to its making, in ms; null when unknown.
+    /// From the storing of its last second to its making, in ms; null when unknown. Of a window: how
+    /// long its task took.
     pub latency_ms: Option<u64>,
 }
 
@@ -62,6 +63,30 @@ pub struct FinalSentence<'a> {
     pub latency_ms: Option<u64>,
     /// Ends the id. Random, so that an id is never used twice (after a reset the seconds are).
     pub suffix: &'a str,
+}
+
+/// What the utterance of a backfilled window is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowText<'a> {
+    /// The session id as the client gave it.
+    pub session_id: &'a str,
+    /// `mixed`, `teacher` or `students`.
+    pub stream_role: &'a str,
+    /// All that was said in the window. White space around it is cut.
+    pub text: &'a str,
+    /// The window's first second, from 1. 0 counts as 1.
+    pub start_seq: u32,
+    /// Its last second. Earlier than `start_seq` counts as equal to it. Until a reset no two windows of
+    /// a stream end with the same second, which makes the id unique.
+    pub end_seq: u32,
+    /// The model that heard it.
+    pub asr_model: &'a str,
+    /// Who ran the model.
+    pub asr_provider: &'a str,
+    /// RFC 3339, the time now.
+    pub created_at: &'a str,
+    /// How long the window's task took, in ms.
+    pub took_ms: u64,
 }
 
 /// Why a final makes no utterance. Nothing is lost by dropping it.
@@ -119,6 +144,44 @@ impl Utterance {
     }
 }
 
+impl Utterance {
+    /// Makes an utterance of all that was said in a backfilled window. It covers the whole of it.
+    ///
+    /// # Errors
+    /// [`Refused::Blank`] when there is no text.
+    pub fn window(window: &WindowText<'_>) -> Result<Self, Refused> {
+        let text = window.text.trim();
+        if text.is_empty() {
+            return Err(Refused::Blank);
+        }
+        let start_seq = window.start_seq.max(1);
+        let end_seq = window.end_seq.max(start_seq);
+        let start_ms = u64::from(start_seq - 1) * 1000;
+        let end_ms = u64::from(end_seq) * 1000;
+        let WindowText {
+            session_id,
+            stream_role,
+            ..
+        } = window;
+        Ok(Utterance {
+            utterance_id: format!("{session_id}-{stream_role}-{end_seq:08}"),
+            session_id: (*session_id).to_owned(),
+            stream_role: (*stream_role).to_owned(),
+            text: text.to_owned(),
+            start_seq,
+            end_seq,
+            start_ms,
+            end_ms,
+            duration_ms: end_ms - start_ms,
+            asr_model: window.asr_model.to_owned(),
+            asr_provider: window.asr_provider.to_owned(),
+            confidence: None,
+            created_at: window.created_at.to_owned(),
+            latency_ms: Some(window.took_ms),
+        })
+    }
+}
+
 fn seconds(count: u64) -> Result<u32, Refused> {
     u32::try_from(count).map_err(|_| Refused::BeyondLastSecond)
 }
@@ -142,6 +205,50 @@ pub(crate) mod tests {
             latency_ms: Some(420),
             suffix: "ab12",
         }
+    }
+
+    /// Seconds `start..=end`.
+    pub(crate) fn window(start_seq: u32, end_seq: u32, text: &str) -> WindowText<'_> {
+        WindowText {
+            session_id: "s-1",
+            stream_role: "students",
+            text,
+            start_seq,
+            end_seq,
+            asr_model: "model",
+            asr_provider: "dashscope",
+            created_at: "2026-02-11T09:30:00.123Z",
+            took_ms: 900,
+        }
+    }
+
+    #[test]
+    fn a_window_s_utterance_covers_all_of_it_and_has_no_suffix() {
+        let utterance = Utterance::window(&window(4, 13, " One. Two. ")).unwrap();
+        assert_eq!(
+            serde_json::to_string(&utterance).unwrap(),
+            concat!(
+                r#"{"utterance_id":"s-1-students-00000013","session_id":"s-1","#,
+                r#""stream_role":"students","text":"One. Two.","start_seq":4,"end_seq":13,"#,
+                r#""start_ms":3000,"end_ms":13000,"duration_ms":10000,"asr_model":"model","#,
+                r#""asr_provider":"dashscope","confidence":null,"#,
+                r#""created_at":"2026-02-11T09:30:00.123Z","latency_ms":900}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_window_without_text_is_no_utterance_and_odd_seconds_lose_none() {
+        assert_eq!(
+            Utterance::window(&window(1, 10, " \n")),
+            Err(Refused::Blank)
+        );
+        let odd = Utterance::window(&window(0, 0, "x")).unwrap();
+        assert_eq!((odd.start_seq, odd.end_seq, odd.duration_ms), (1, 1, 1000));
+        let back = Utterance::window(&window(7, 3, "x")).unwrap();
+        assert_eq!((back.start_seq, back.end_seq), (7, 7));
+        let last = Utterance::window(&window(u32::MAX, u32::MAX, "x")).unwrap();
+        assert_eq!(last.end_ms, u64::from(u32::MAX) * 1000);
     }
 
     pub(crate) fn utterance(start_ms: u64, end_ms: u64, text: &str) -> Utterance {

@@ -72,6 +72,38 @@ pub struct BridgeFigures {
     pub updated_at: Option<EpochMs>,
 }
 
+/// What the windows of the `asr-bridge` say of themselves. The default is that of a stream that never
+/// had one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WindowFigures {
+    /// Of the connection.
+    pub ws_state: WsState,
+    /// Failed windows in a row.
+    pub consecutive_failures: u32,
+    /// When the next attempt is due.
+    pub retry_at: Option<EpochMs>,
+    /// The last error, until a window is done.
+    pub last_error: Option<String>,
+}
+
+/// What [`AsrView`] is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct AsrParts<'a> {
+    /// The same for all streams. Where the ASR path is disabled nothing is a backlog.
+    pub settings: &'a AsrSettings,
+    /// Of utterances and windows.
+    pub figures: &'a AsrFigures,
+    /// Of the realtime path: its cursors, and in realtime mode its connection.
+    pub bridge: &'a BridgeFigures,
+    /// Of the windows: in windowed mode their connection is the one that is shown.
+    pub windows: &'a WindowFigures,
+    /// What pauses are counted from.
+    pub now: EpochMs,
+    /// The time shown for a stream of which nothing is stored: the session's creation if that is
+    /// known, else now.
+    pub never: EpochMs,
+}
+
 /// `asr` of one stream. All fields of the contract, in its order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AsrView<'a> {
@@ -101,11 +133,11 @@ pub struct AsrView<'a> {
     pub window_seconds: u32,
     /// Between two backfill windows.
     pub hop_seconds: u32,
-    /// The furthest second of an utterance.
+    /// The furthest second of an utterance or a window.
     pub last_window_end_seq: u32,
     /// Raw utterances.
     pub utterance_count: u32,
-    /// In the realtime path every utterance is a window.
+    /// In the realtime path every utterance is a window; backfill windows count with and without text.
     pub total_windows_processed: u32,
     /// Their seconds.
     pub total_audio_seconds_processed: u64,
@@ -123,25 +155,41 @@ pub struct AsrView<'a> {
     pub next_retry_after_ms: u64,
     /// The last error.
     pub last_error: Option<&'a str>,
-    /// When the service last gave an utterance.
+    /// When the service last gave an utterance, or heard a window to its end.
     pub last_success_at: Option<Rfc3339>,
     /// When any of this last changed.
     pub updated_at: Rfc3339,
 }
 
 impl<'a> AsrView<'a> {
-    /// `never` is the time shown for a stream of which nothing is stored: the session's creation if
-    /// that is known, else now. Where the ASR path is disabled nothing is a backlog.
-    pub fn new(
-        settings: &'a AsrSettings,
-        figures: &'a AsrFigures,
-        bridge: &'a BridgeFigures,
-        now: EpochMs,
-        never: EpochMs,
-    ) -> Self {
+    /// The connection of the path that the mode drives. In realtime mode a backfill that failed is told
+    /// as well, when the realtime path has no error of its own.
+    pub fn new(parts: AsrParts<'a>) -> Self {
+        let AsrParts {
+            settings,
+            figures,
+            bridge,
+            windows,
+            now,
+            never,
+        } = parts;
+        let (ws_state, failures, retry_at, last_error) = match settings.realtime {
+            true => (
+                bridge.ws_state,
+                bridge.consecutive_failures,
+                bridge.retry_at,
+                bridge.last_error.as_ref().or(windows.last_error.as_ref()),
+            ),
+            false => (
+                windows.ws_state,
+                windows.consecutive_failures,
+                windows.retry_at,
+                windows.last_error.as_ref(),
+            ),
+        };
         let mut sorted: Vec<u64> = figures.recent_latencies.iter().copied().collect();
         sorted.sort_unstable();
-        let mean = |of: u64, by: f64| (figures.timed_utterances > 0).then(|| of as f64 / by);
+        let mean = |of: u64, by: f64| (figures.timed_windows > 0).then(|| of as f64 / by);
         let final_seq = u32::try_from(bridge.final_ms / 1000).unwrap_or(u32::MAX);
         let behind = |done: u32| match settings.enabled {
             true => bridge.stored.saturating_sub(done),
@@ -152,7 +200,7 @@ impl<'a> AsrView<'a> {
             provider: &settings.provider,
             model: &settings.model,
             mode: settings.mode(),
-            asr_ws_state: bridge.ws_state,
+            asr_ws_state: ws_state,
             backlog_chunks: behind(bridge.sent.max(final_seq)),
             ingest_lag_seconds: behind(final_seq),
             last_emit_at: figures.last_emit_at.map(Rfc3339),
@@ -163,21 +211,21 @@ impl<'a> AsrView<'a> {
             hop_seconds: settings.hop_seconds,
             last_window_end_seq: figures.last_window_end_seq,
             utterance_count: figures.utterance_count,
-            total_windows_processed: figures.utterance_count,
+            total_windows_processed: figures.windows(),
             total_audio_seconds_processed: figures.total_audio_seconds,
             last_window_latency_ms: figures.last_latency_ms,
-            avg_window_latency_ms: mean(
-                figures.timed_latency_ms,
-                f64::from(figures.timed_utterances),
-            ),
+            avg_window_latency_ms: mean(figures.timed_latency_ms, f64::from(figures.timed_windows)),
             avg_rtf: mean(
                 figures.timed_latency_ms,
                 figures.timed_seconds as f64 * 1000.0,
             ),
-            consecutive_failures: bridge.consecutive_failures,
-            next_retry_after_ms: bridge.retry_at.map_or(0, |at| at.since(now)),
-            last_error: bridge.last_error.as_deref(),
-            last_success_at: figures.last_emit_at.map(Rfc3339),
+            consecutive_failures: failures,
+            next_retry_after_ms: retry_at.map_or(0, |at| at.since(now)),
+            last_error: last_error.map(String::as_str),
+            last_success_at: figures
+                .last_success_at
+                .max(figures.last_emit_at)
+                .map(Rfc3339),
             updated_at: Rfc3339(figures.updated_at.max(bridge.updated_at).unwrap_or(never)),
         }
     }

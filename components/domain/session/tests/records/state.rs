@@ -1,4 +1,6 @@
-use interview_session::asr::{AsrFigures, AsrSettings, AsrView, BridgeFigures};
+use interview_session::asr::{
+    AsrFigures, AsrParts, AsrSettings, AsrView, BridgeFigures, WindowFigures,
+};
 use interview_session::capture::capture_by_stream;
 use interview_session::config::{ConfigPatch, ConfigState};
 use interview_session::ingest::IngestRecord;
@@ -24,6 +26,14 @@ fn state_text(document: &SessionDocument, updated_at: Option<EpochMs>) -> String
         hop_seconds: 3,
     };
     let (figures, bridge) = (AsrFigures::default(), BridgeFigures::default());
+    let asr = AsrParts {
+        settings: &settings,
+        figures: &figures,
+        bridge: &bridge,
+        windows: &WindowFigures::default(),
+        now: never,
+        never,
+    };
     StateView::new(StateParts {
         session: &id,
         document,
@@ -31,7 +41,7 @@ fn state_text(document: &SessionDocument, updated_at: Option<EpochMs>) -> String
         updated_at,
         ingest: &ByRole::new(|_| IngestRecord::new(never)),
         capture: &capture_by_stream(ByRole::default(), never),
-        asr: ByRole::new(|_| AsrView::new(&settings, &figures, &bridge, never, never)),
+        asr: ByRole::new(|_| AsrView::new(asr)),
         utterances: ByRole {
             mixed: 1,
             teacher: 3,

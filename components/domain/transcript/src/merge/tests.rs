@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::utterance::tests::utterance;
+use crate::utterance::tests::{utterance, window};
 use proptest::prelude::*;
 
 /// Seconds `start..=end` from 1, whole.
@@ -344,7 +344,34 @@ fn sentences() -> impl Strategy<Value = Vec<Utterance>> {
     })
 }
 
+/// The windows of a backfill as they come: each ends later than the one before and begins no earlier,
+/// and most of them overlap it. What was said in the shared seconds is in both texts.
+fn windows() -> impl Strategy<Value = Vec<Utterance>> {
+    let steps = prop::collection::vec((1u32..=4, any::<bool>()), 0..24);
+    let said = prop::collection::vec(any_text(), 120);
+    (steps, said).prop_map(|(steps, said)| {
+        let (mut start, mut end) = (1, 0);
+        let mut heard = Vec::new();
+        for (hop, skips) in steps {
+            end += if skips { hop + 6 } else { hop };
+            start = start.max((end + 1).saturating_sub(6));
+            let seconds = (start - 1) as usize..end as usize;
+            let text = said
+                .get(seconds)
+                .map_or(String::new(), |words| words.join(" "));
+            heard.extend(Utterance::window(&window(start, end, &text)));
+        }
+        heard
+    })
+}
+
 proptest! {
+    #[test]
+    fn overlapping_windows_in_order_need_no_sorting(windows in windows()) {
+        prop_assert!(windows.is_sorted_by(|a, b| order(a, b).is_le()));
+        prop_assert_eq!(incremental(&windows), merge_all(&windows));
+    }
+
     #[test]
     fn one_by_one_is_the_same_as_all_at_once(mut utterances in any_utterances()) {
         let full = merge_all(&utterances);

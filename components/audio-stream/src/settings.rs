@@ -2,9 +2,11 @@
 //! the bridge wants them. What is allowed is said there, not here.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::bindings::interview::gateway::asr_bridge;
 use crate::bindings::wasi::config::store;
+use crate::windows::WINDOW_TASK;
 use interview_session::role::StreamRole;
 use interview_settings::Asr;
 
@@ -12,7 +14,10 @@ pub use interview_settings::Inference as InferenceSettings;
 
 /// All that the operator decides, and what it means for one stream.
 pub struct Settings {
+    /// Audio as it comes; not enabled in windowed mode.
     pub bridge: asr_bridge::Settings,
+    /// Stored audio in windows: backfill, and the windowed mode.
+    pub windows: asr_bridge::WindowSettings,
     /// Goes into each utterance.
     pub provider: String,
     /// None: students are not identified.
@@ -30,10 +35,16 @@ impl Settings {
         let domain = all()?;
         Ok(Settings {
             bridge: bridge(&domain.asr, role),
+            windows: windows(&domain.asr, role),
             provider: domain.asr.provider.clone(),
             inference: domain.inference.clone(),
             domain,
         })
+    }
+
+    /// Whether arriving audio is transcribed in windows.
+    pub fn is_windowed(&self) -> bool {
+        self.windows.automatic
     }
 }
 
@@ -57,12 +68,35 @@ fn bridge(asr: &Asr, role: StreamRole) -> asr_bridge::Settings {
         url: asr.ws_url.clone(),
         api_key: asr.api_key.expose().to_owned(),
         model: asr.model.clone(),
-        start_timeout_ms: u32::try_from(asr.start_timeout().as_millis()).unwrap_or(u32::MAX),
+        start_timeout_ms: millis(asr.start_timeout()),
         catch_up_speed: asr.catch_up_speed as f32,
         task_prefix: format!("asr-realtime-{}-", role.as_str()),
         vocabulary_id: asr.vocabulary_id.clone(),
         language_hint: asr.language_hint.clone(),
         max_sentence_silence_ms: asr.max_sentence_silence_ms,
         semantic_punctuation: asr.semantic_punctuation,
+        // Whoever knows that somebody listens sets it.
+        wants_partials: false,
+        notes_events: asr.debug_log_events,
     }
+}
+
+fn windows(asr: &Asr, role: StreamRole) -> asr_bridge::WindowSettings {
+    asr_bridge::WindowSettings {
+        service: asr_bridge::Settings {
+            enabled: asr.is_on(),
+            task_prefix: format!("{WINDOW_TASK}{}-", role.as_str()),
+            ..bridge(asr, role)
+        },
+        timeout_ms: millis(asr.timeout),
+        window_seconds: asr.window_seconds,
+        hop_seconds: asr.hop_seconds,
+        piece_bytes: asr.stream_chunk_bytes,
+        pacing_ms: millis(asr.send_pacing),
+        automatic: asr.is_on() && !asr.realtime,
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

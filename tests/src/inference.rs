@@ -25,19 +25,26 @@ const PATH: &str = "/speaker/resolve";
 #[derive(Debug, Clone)]
 pub struct Reply {
     status: u16,
-    body: Value,
+    body: Bytes,
 }
 
 impl Reply {
     /// 200 with this body.
     #[must_use]
     pub fn ok(body: Value) -> Self {
-        Self { status: 200, body }
+        Self::status(200, body)
     }
 
     /// Another status, with this body.
     #[must_use]
     pub fn status(status: u16, body: Value) -> Self {
+        Self::text(status, body.to_string())
+    }
+
+    /// A body that may be no JSON.
+    #[must_use]
+    pub fn text(status: u16, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
         Self { status, body }
     }
 }
@@ -171,6 +178,6 @@ fn response(reply: &Reply) -> Response<Full<Bytes>> {
     Response::builder()
         .status(reply.status)
         .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(reply.body.to_string())))
+        .body(Full::new(reply.body.clone()))
         .expect("a response")
 }

@@ -249,13 +249,29 @@ async fn bad_requests_are_4xx_with_a_reason_and_change_nothing() {
             .ok();
         assert_eq!(answer["limit"], limit, "{query}");
     }
+    let no_audio = "audio.content_b64 and audio.format are required";
+    for (body, detail) in [
+        ("{\"audio\":", "request body must be valid JSON"),
+        ("null", no_audio),
+        ("[]", no_audio),
+        (
+            "{\"audio\":{\"content_b64\":7,\"format\":\"wav\"}}",
+            no_audio,
+        ),
+    ] {
+        let answer = post("/resolve", body).await;
+        assert_eq!(
+            (answer.status, answer.detail().as_str()),
+            (400, detail),
+            "{body}"
+        );
+    }
     for path in ["/resolve", "/asr-run", "/asr-reset"] {
-        let answer = gateway.post(&format!("{session}{path}"), &json!({})).await;
-        assert_eq!(answer.status, 501, "{path}");
-        assert!(
-            answer.detail().contains("not implemented"),
-            "{path}: {}",
-            answer.detail()
+        let answer = post(&format!("{path}?stream_role=nobody"), "{}").await;
+        assert_eq!(
+            (answer.status, answer.detail().as_str()),
+            (400, "unsupported stream_role: nobody"),
+            "{path}"
         );
     }
 

@@ -37,7 +37,18 @@ const JUMP: &str =
 const SILENCE: &str = "the original's ASR service heard words in the audio, ours is sent silence";
 const IDS: &str = "http-api.md: an id has 1 to 128 characters; faults.md 27: NUL is a 4xx";
 
+const NO_OBJECT: &str =
+    "http-api.md and faults.md 28: an answer that is no object is a failed request, and no event";
+const NO_STATE: &str = "faults.md 28: an answer without updated_state changes nothing";
+const ONE_CALL: &str = "faults.md 28: concurrent requests with one idempotency key make one call";
+const WHOLE_SESSION: &str = "the issue: a session can be deleted, so its path is known";
+const PHASE: &str = "the issue: the state has a phase";
+
 // Themes, cases and values that come up again.
+const RESOLVE: &str = "resolve";
+const IDLE: &str = r#""idle""#;
+const NOT_AN_OBJECT: &str = r#"{"detail":
+    "inference request failed: inference backend returned JSON that is not an object"}"#;
 const HELLO: &str = "ws-hello-status-ping";
 const CHUNKS: &str = "ws-chunks";
 const JSON: &str = r#""application/json; charset=utf-8""#;
@@ -77,6 +88,110 @@ const fn entry(
 
 /// All of them.
 pub const DEVIATIONS: &[Deviation] = &[
+    // resolve
+    entry(
+        RESOLVE,
+        &["upstream-null", "upstream-array"],
+        &["status"],
+        Is("502"),
+        NO_OBJECT,
+    ),
+    entry(
+        RESOLVE,
+        &["upstream-null"],
+        &["content-type"],
+        Is(JSON),
+        NO_OBJECT,
+    ),
+    entry(
+        RESOLVE,
+        &["upstream-null", "upstream-array"],
+        &["body"],
+        Is(NOT_AN_OBJECT),
+        NO_OBJECT,
+    ),
+    entry(
+        RESOLVE,
+        &["upstream-array"],
+        &["body/count"],
+        Is("1"),
+        NO_OBJECT,
+    ),
+    entry(
+        RESOLVE,
+        &["upstream-array"],
+        &["body/items/1"],
+        Absent,
+        NO_OBJECT,
+    ),
+    entry(
+        RESOLVE,
+        &["no-updated-state"],
+        &["body/updated_state/clusters/0", "body/state/clusters/0"],
+        Is(
+            r#"{"cluster_id": "c1", "centroid": [-0.9538, -0.2624, 0.6702, 0.9866],
+            "sample_count": 1, "bound_name": "Alice"}"#,
+        ),
+        NO_STATE,
+    ),
+    entry(
+        RESOLVE,
+        &["no-updated-state"],
+        &["body/updated_state/bindings/c1", "body/state/bindings/c1"],
+        Is(r#""Alice""#),
+        NO_STATE,
+    ),
+    entry(
+        RESOLVE,
+        &["no-updated-state"],
+        &[
+            "body/updated_state/config/interviewer_name",
+            "body/updated_state/config/teams_interviewer_name",
+            "body/state/config/interviewer_name",
+            "body/state/config/teams_interviewer_name",
+        ],
+        Is(r#""Ada""#),
+        NO_STATE,
+    ),
+    entry(
+        RESOLVE,
+        &["no-updated-state"],
+        &["body/updated_state/roster", "body/state/roster"],
+        Is(r#"[{"name": "Ada"}, {"name": "Bob"}]"#),
+        NO_STATE,
+    ),
+    entry(
+        RESOLVE,
+        &["idem-concurrent"],
+        &["x-idempotent-replay"],
+        Is(r#""true""#),
+        ONE_CALL,
+    ),
+    entry(
+        RESOLVE,
+        &["idem-concurrent"],
+        &[
+            "body/updated_state/clusters/0/sample_count",
+            "body/count",
+            "data",
+        ],
+        Is("1"),
+        ONE_CALL,
+    ),
+    entry(
+        RESOLVE,
+        &["idem-concurrent"],
+        &["body/items/1", "body/items/2"],
+        Absent,
+        ONE_CALL,
+    ),
+    // phase
+    entry("config", &["*"], &["body/phase"], Is(IDLE), PHASE),
+    entry("routing-errors", &["*"], &["body/phase"], Is(IDLE), PHASE),
+    entry(RESOLVE, &["*"], &["body/phase"], Is(IDLE), PHASE),
+    entry("capture-status", &["*"], &["body/phase"], Varies, PHASE),
+    entry(HELLO, &["*"], &["body/phase"], Varies, PHASE),
+    entry(CHUNKS, &["*"], &["body/phase"], Varies, PHASE),
     // health
     entry(
         "health",
@@ -142,6 +257,20 @@ pub const DEVIATIONS: &[Deviation] = &[
         &["status"],
         Is("200"),
         METHODS,
+    ),
+    entry(
+        "routing-errors",
+        &["session-without-action"],
+        &["status"],
+        Is("405"),
+        WHOLE_SESSION,
+    ),
+    entry(
+        "routing-errors",
+        &["session-without-action"],
+        &["body/detail"],
+        Is(r#""method not allowed""#),
+        WHOLE_SESSION,
     ),
     entry(
         "routing-errors",

@@ -9,11 +9,14 @@ mod allowances;
 mod compare;
 mod deviations;
 mod replay;
+mod speaker_service;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use end_to_end::{Asr, Gateway, Settings, Shared, build};
+use end_to_end::wait::eventually;
+use end_to_end::{Asr, Gateway, Inference, Settings, Shared, build};
+use futures::future::join;
 use serde_json::Value;
 
 use allowances::Allowances;
@@ -61,6 +64,62 @@ async fn chunks_are_as_recorded() {
 #[tokio::test]
 async fn capture_status_is_as_recorded() {
     replay_theme("capture-status").await;
+}
+
+#[tokio::test]
+async fn resolve_is_as_recorded() {
+    let Some(records) = records("resolve") else {
+        return;
+    };
+    let asr = Asr::down();
+    let with = |inference: &Inference| {
+        Settings::with_asr(&asr)
+            .set("INFERENCE_BASE_URL", &inference.url())
+            .set("INFERENCE_API_KEY", speaker_service::KEY)
+    };
+    let mut allowances = Allowances::of("resolve");
+    let (together, one_by_one): (Vec<_>, Vec<_>) = records
+        .iter()
+        .partition(|record| record["case"] == "idem-concurrent");
+
+    let inference = Inference::start(speaker_service::answer).await;
+    let gateway = Gateway::start(with(&inference)).await;
+    let mut replay = Replay::with_inference(&gateway, &inference);
+    for record in one_by_one {
+        for difference in replay.play(record).await {
+            allowances.judge(record, difference);
+        }
+    }
+
+    let inference = Inference::start_closed(speaker_service::answer).await;
+    let gateway = Gateway::start(with(&inference)).await;
+    let mut replay = Replay::with_inference(&gateway, &inference);
+    let (questions, after): (Vec<_>, Vec<_>) = together
+        .into_iter()
+        .partition(|record| record["request"]["method"] == "POST");
+    // The first answer is held back until all have asked.
+    let answering = async {
+        eventually("the service is asked", async || {
+            let asked = inference.asked().len();
+            if asked > 0 { Ok(()) } else { Err(asked) }
+        })
+        .await;
+        // This request comes after the others.
+        assert_eq!(gateway.get("/health").await.status, 200);
+        inference.let_go(questions.len());
+    };
+    let (found, ()) = join(replay.play_together(&questions), answering).await;
+    for (record, differences) in questions.iter().zip(found) {
+        for difference in differences {
+            allowances.judge(record, difference);
+        }
+    }
+    for record in after {
+        for difference in replay.play(record).await {
+            allowances.judge(record, difference);
+        }
+    }
+    allowances.conclude();
 }
 
 /// Replays a theme that was recorded with the default settings only.

@@ -4,16 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use asr_simulator::mark;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use blob_store::BlobStore;
 use bytes::Bytes;
-use end_to_end::{AudioSocket, Gateway, Received};
+use end_to_end::inference::Asked;
+use end_to_end::{AudioSocket, Gateway, Inference, Received};
+use futures::future::join_all;
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
 use super::compare::{Difference, compare};
+
+/// The header of an answer that was given before.
+const REPLAY: &str = "x-idempotent-replay";
 
 /// Base64 of one chunk, in characters.
 const CHUNK_CHARS: usize = 42_668;
@@ -21,6 +27,8 @@ const CHUNK_CHARS: usize = 42_668;
 /// The connections that a run of records has open.
 pub struct Replay<'a> {
     gateway: &'a Gateway,
+    /// Then what it was asked is compared as well.
+    inference: Option<&'a Inference>,
     connections: BTreeMap<u64, Connection>,
 }
 
@@ -34,14 +42,35 @@ impl<'a> Replay<'a> {
     pub fn new(gateway: &'a Gateway) -> Self {
         Self {
             gateway,
+            inference: None,
             connections: BTreeMap::new(),
         }
+    }
+
+    /// With the inference service that the gateway asks.
+    pub fn with_inference(gateway: &'a Gateway, inference: &'a Inference) -> Self {
+        Self {
+            inference: Some(inference),
+            ..Self::new(gateway)
+        }
+    }
+
+    /// Plays requests that were under way at the same time. Which of them comes first is chance: those
+    /// that were answered before count as the later ones.
+    pub async fn play_together(&self, records: &[&Value]) -> Vec<Vec<Difference>> {
+        let mut ours = join_all(records.iter().map(|record| self.ask(record))).await;
+        ours.sort_by_key(|ours| !ours[REPLAY].is_null());
+        records
+            .iter()
+            .zip(&ours)
+            .map(|(record, ours)| compare(&recorded(record), ours))
+            .collect()
     }
 
     /// Plays one record; gives in what the answer differs.
     pub async fn play(&mut self, record: &Value) -> Vec<Difference> {
         match record["kind"].as_str().unwrap() {
-            "http" => self.http(record).await,
+            "http" => compare(&recorded(record), &self.ask(record).await),
             "ws-open" => self.open(record).await,
             "ws-out" => self.send(record).await,
             "ws-in" => {
@@ -80,13 +109,17 @@ impl<'a> Replay<'a> {
                     &json!({"objects": by_key(ours)}),
                 )
             }
-            "note" => Vec::new(),
+            "note" => self.inference.map_or_else(Vec::new, |inference| {
+                let ours = asked(inference, &record["data"]);
+                compare(&json!({"data": record["data"]}), &json!({"data": ours}))
+            }),
             other => panic!("unknown kind of record: {other}"),
         }
     }
 
-    async fn http(&self, record: &Value) -> Vec<Difference> {
-        let (asked, recorded) = (&record["request"], &record["response"]);
+    /// Sends a recorded request and gives what of its answer is compared.
+    async fn ask(&self, record: &Value) -> Value {
+        let asked = &record["request"];
         let mut request = Request::builder()
             .method(asked["method"].as_str().unwrap())
             .uri(asked["path"].as_str().unwrap());
@@ -103,17 +136,18 @@ impl<'a> Replay<'a> {
             .send(request.body(Full::new(body)).unwrap())
             .await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let ours = json!({
+        let header = |name| {
+            answer
+                .headers
+                .get(name)
+                .map(|value| value.to_str().unwrap())
+        };
+        json!({
             "status": answer.status,
-            "content-type": answer.headers.get("content-type").map(|value| value.to_str().unwrap()),
+            "content-type": header("content-type"),
+            REPLAY: header(REPLAY),
             "body": serde_json::from_slice(&answer.body).unwrap_or(Value::String(text)),
-        });
-        let recorded = json!({
-            "status": recorded["status"],
-            "content-type": recorded["headers"]["content-type"],
-            "body": recorded["body"],
-        });
-        compare(&recorded, &ours)
+        })
     }
 
     async fn open(&mut self, record: &Value) -> Vec<Difference> {
@@ -198,6 +232,49 @@ impl<'a> Replay<'a> {
         }
         objects
     }
+}
+
+/// What of a recorded answer is compared.
+fn recorded(record: &Value) -> Value {
+    let response = &record["response"];
+    json!({
+        "status": response["status"],
+        "content-type": response["headers"]["content-type"],
+        REPLAY: response["headers"][REPLAY],
+        "body": response["body"],
+    })
+}
+
+/// What the inference service was asked, as it is in a note: the questions about its session, or how
+/// many there were.
+fn asked(inference: &Inference, noted: &Value) -> Value {
+    let asked = inference.asked();
+    let Some(session) = noted[0]["session_id"].as_str() else {
+        return asked.len().into();
+    };
+    let mut questions = Vec::new();
+    for Asked { headers, body } in asked {
+        if body["session_id"] == session {
+            let mut question = body.clone();
+            let names = noted[0]["top_keys"].as_array().unwrap();
+            let has_them = body.as_object().unwrap().len() == names.len()
+                && names
+                    .iter()
+                    .all(|name| body.get(name.as_str().unwrap()).is_some());
+            question["top_keys"] = if has_them { json!(names) } else { Value::Null };
+            question["key"] = headers["x-api-key"].to_str().unwrap().into();
+            // The audio is noted by its length and the seconds that are heard in it.
+            let audio = question["audio"].as_object_mut().unwrap();
+            let content = audio.remove("content_b64").unwrap();
+            let content = STANDARD.decode(content.as_str().unwrap()).unwrap();
+            let marks = mark::read(&content);
+            let marks: Vec<_> = marks.iter().map(|heard| heard.seq).collect();
+            audio.insert("bytes".to_owned(), content.len().into());
+            audio.insert("marks".to_owned(), json!(marks));
+            questions.push(question);
+        }
+    }
+    questions.into()
 }
 
 fn closed(received: Received) -> Value {

@@ -3,8 +3,10 @@
 //!
 //! A key has a record of its own, changed by compare-and-swap. A list names those records, so that a
 //! deletion finds them and the oldest make room; a name is in the list before its record is written
-//! and until after it is deleted. A key that makes room while it is claimed again is the one case
-//! where a claim can be lost: it is the oldest of 512 at that moment.
+//! and until after it is deleted, and who wrote a record looks afterwards whether it is named still.
+//! The store cannot compare and delete, so two things can go wrong: the oldest of 512 keys that makes
+//! room just when it is claimed again may be claimed twice; and a claim that falls between the last
+//! look and the last deletion of [`delete_all`], and is never ended, leaves its record behind.
 
 use std::collections::VecDeque;
 
@@ -67,8 +69,10 @@ impl Names {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &String> {
-        self.kept.iter().chain(&self.evicted)
+    /// All must go; none counts as named until it is added again.
+    fn evict_all(&mut self) {
+        let kept = std::mem::take(&mut self.kept);
+        self.evicted.extend(kept);
     }
 }
 
@@ -158,7 +162,7 @@ fn list(store: &impl Store, keys: &Keys, name: &str) -> Result<(), Error> {
 fn stay_listed(store: &impl Store, keys: &Keys, name: &str) -> Result<(), Error> {
     for _ in 0..LIST_TRIES {
         let names = Names::read(store.get(&keys.answers())?.as_deref())?;
-        if names.all().any(|listed| listed == name) {
+        if names.kept.iter().any(|kept| kept == name) {
             return Ok(());
         }
         list(store, keys, name)?;
@@ -168,19 +172,26 @@ fn stay_listed(store: &impl Store, keys: &Keys, name: &str) -> Result<(), Error>
 
 /// Removes all records and the list, also those that are claimed while it does.
 pub fn delete_all(store: &impl Store, keys: &Keys) -> Result<(), Error> {
-    let mut listed = store.get(&keys.answers())?;
     for _ in 0..LIST_TRIES {
-        if listed.is_none() {
+        let evicted = store.swap(&keys.answers(), |current| {
+            let Some(stored) = current else {
+                return Ok((None, None));
+            };
+            let mut names = Names::read(Some(stored))?;
+            let is_done = names.kept.is_empty();
+            names.evict_all();
+            let new = (!is_done).then(|| write(&names)).transpose()?;
+            Ok((new, Some(names.evicted)))
+        })?;
+        let Some(evicted) = evicted else {
             return Ok(());
-        }
-        let names = Names::read(listed.as_deref())?;
-        let records: Vec<_> = names.all().map(|name| keys.answer(name)).collect();
+        };
+        let records: Vec<_> = evicted.iter().map(|name| keys.answer(name)).collect();
         store.delete_many(&records)?;
-        let now = store.get(&keys.answers())?;
-        if now == listed {
+        let names = Names::read(store.get(&keys.answers())?.as_deref())?;
+        if names.kept.is_empty() {
             return store.delete_many(&[keys.answers()]);
         }
-        listed = now;
     }
     Err(Error::Contended)
 }

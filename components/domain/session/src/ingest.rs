@@ -227,6 +227,11 @@ impl IngestRecord {
         self.bytes_stored
     }
 
+    /// When a chunk last came; of a stream that had none, when it was created.
+    pub const fn updated_at(&self) -> EpochMs {
+        self.updated_at
+    }
+
     /// First and last missing second of each gap, in order.
     pub fn gaps(&self) -> &[(u32, u32)] {
         &self.gaps

@@ -8,6 +8,7 @@
 mod js;
 
 pub mod asr;
+pub mod asr_run;
 pub mod capture;
 pub mod config;
 pub mod error;

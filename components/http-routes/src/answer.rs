@@ -1,32 +1,72 @@
-//! HTTP answers: JSON, always.
+//! HTTP answers: JSON, always. All but one are whole; that one is sent while it is being made.
+
+use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use futures::stream::{LocalBoxStream, Stream, StreamExt};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::{Either, Full, StreamBody};
 use interview_session::error::ApiError;
+use interview_session::idempotency::IDEMPOTENT_REPLAY;
 
 /// What the host gets.
-pub type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<Either<Full<Bytes>, Pieces>>;
+
+/// A body that is sent while it is being made. It is dropped when nobody takes it any more.
+pub type Pieces = StreamBody<LocalBoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const REPLAY: HeaderName = HeaderName::from_static(IDEMPOTENT_REPLAY);
 
 pub fn ok(json: String) -> Answer {
-    answer(StatusCode::OK, json)
+    whole(StatusCode::OK, JSON, json)
+}
+
+/// An object of the blob store, as it is there.
+pub fn stored(json: String) -> Answer {
+    let content_type = HeaderValue::from_static(interview_session::keys::RESULT_CONTENT_TYPE);
+    whole(StatusCode::OK, content_type, json)
+}
+
+/// An answer that was given before.
+pub fn replayed(json: String) -> Answer {
+    let mut answer = ok(json);
+    let is_replay = HeaderValue::from_static("true");
+    answer.headers_mut().insert(REPLAY, is_replay);
+    answer
+}
+
+/// 200 with a body of these pieces.
+pub fn streamed(pieces: impl Stream<Item = Bytes> + 'static) -> Answer {
+    let frames = pieces.map(|piece| Ok(Frame::data(piece))).boxed_local();
+    let mut answer = Response::new(Either::Right(StreamBody::new(frames)));
+    answer.headers_mut().insert(CONTENT_TYPE, JSON);
+    answer
+}
+
+/// 405, with the methods that the path takes.
+pub fn method_not_allowed(allowed: &'static str) -> Answer {
+    let mut answer = error(&ApiError::method_not_allowed());
+    let allowed = HeaderValue::from_static(allowed);
+    answer.headers_mut().insert(ALLOW, allowed);
+    answer
 }
 
 pub fn error(error: &ApiError) -> Answer {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+    if status.is_server_error() {
         eprintln!("status={status} {}", error.detail);
     }
-    answer(status, error.body())
+    whole(status, JSON, error.body())
 }
 
-fn answer(status: StatusCode, json: String) -> Answer {
+fn whole(status: StatusCode, content_type: HeaderValue, json: String) -> Answer {
     let length = HeaderValue::from(json.len());
-    let mut answer = Response::new(Full::new(Bytes::from(json)));
+    let mut answer = Response::new(Either::Left(Full::new(Bytes::from(json))));
     *answer.status_mut() = status;
-    let json = HeaderValue::from_static("application/json; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, json);
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
     answer.headers_mut().insert(CONTENT_LENGTH, length);
     answer
 }

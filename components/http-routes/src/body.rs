@@ -8,12 +8,16 @@ use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 /// Longest body of a request, in bytes. A roster or metadata fit many times over.
 pub const MAX_BODY: usize = 1 << 20;
 
-pub async fn read(body: IncomingRequestBody) -> Result<Bytes, ApiError> {
-    match Limited::new(body, MAX_BODY).collect().await {
+/// Longest body of a request that brings audio, in bytes: the host takes no longer one either.
+pub const MAX_AUDIO_BODY: usize = 16 << 20;
+
+/// The whole body.
+pub async fn read(body: IncomingRequestBody, max_bytes: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(body, max_bytes).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
             413,
-            format!("request body must have at most {MAX_BODY} bytes"),
+            format!("request body must have at most {max_bytes} bytes"),
         )),
         Err(_) => Err(ApiError::bad_request(
             "request body could not be read whole: send it again",

@@ -8,20 +8,20 @@ use interview_session::capture::CaptureView;
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
 use interview_session::ingest::IngestStatus;
-use interview_session::lane::{IdentifyAnswer, Lane, LaneMessage};
+use interview_session::lane::{FlushAnswer, IdentifyAnswer, Lane, LaneMessage};
 use interview_session::role::{ByRole, StreamRole};
 use interview_session::session_document::SessionState;
 use interview_session::stored::to_json;
-use interview_session::time::Rfc3339;
+use interview_session::time::{EpochMs, Rfc3339};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::bindings::interview::gateway::finalization;
-use crate::bindings::interview::gateway::session_state::Log;
-use crate::bindings::realtime::sockets::lanes;
+use crate::bindings::interview::gateway::session_state::{self, Log};
+use crate::bindings::interview::gateway::{asr_bridge, finalization};
+use crate::lane_call;
 use crate::logs::{self, Entry};
 use crate::settings;
-use crate::state::Session;
+use crate::state::{Session, unavailable};
 
 /// `result.json`, in the order of the contract; `untranscribed_by_stream` is this gateway's own.
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ struct ResultFile<'a> {
     utterances_raw: &'a [Entry],
     utterances_raw_by_stream: &'a ByRole<Vec<Entry>>,
     utterances_merged_by_stream: &'a ByRole<Vec<Entry>>,
-    untranscribed_by_stream: ByRole<Option<Untranscribed>>,
+    untranscribed_by_stream: &'a ByRole<Vec<Untranscribed>>,
     metadata: Map<String, Value>,
 }
 
@@ -58,18 +58,50 @@ struct Finalized<'a> {
     finalized_at: Rfc3339,
 }
 
+/// What was written.
+struct Written {
+    result_key: String,
+    event_count: usize,
+    finalized_at: EpochMs,
+    received_chunks: u64,
+}
+
 pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
     let metadata = metadata(body)?;
-    flush(id, settings::flush_timeout()?).await?;
+    let limit = settings::flush_timeout()?;
+    session_state::begin_finalize(id.as_str(), crate::now().0).map_err(unavailable)?;
+    let written = write(id, metadata, limit).await;
+    let marks = written
+        .as_ref()
+        .ok()
+        .map(|written| (written.finalized_at.0, written.received_chunks));
+    let ended = session_state::end_finalize(id.as_str(), crate::now().0, marks);
+    let written = written?;
+    ended.map_err(unavailable)?;
+    Ok(to_json(&Finalized {
+        session_id: id.as_str(),
+        result_key: written.result_key,
+        event_count: written.event_count,
+        finalized_at: Rfc3339(written.finalized_at),
+    }))
+}
+
+async fn write(
+    id: &SessionId,
+    metadata: Map<String, Value>,
+    limit: Duration,
+) -> Result<Written, ApiError> {
+    flush(id, limit).await?;
     let session = Session::load(id)?;
     let events = logs::all_events(id)?;
     let raw = ByRole::try_new(|role| logs::all(id, role, Log::Utterances))?;
-    let merged = ByRole::try_new(|role| logs::all(id, role, Log::Merged))?;
+    let merged = ByRole::try_new(|role| logs::all_merged(id, role))?;
+    let untranscribed = ByRole::try_new(|role| untranscribed(&session, role))?;
     let view = session.view(id);
-    let finalized_at = Rfc3339(crate::now());
+    let finalized_at = crate::now();
     let content = to_json(&ResultFile {
         session_id: id.as_str(),
-        finalized_at,
+        finalized_at: Rfc3339(finalized_at),
         state: view.state,
         events: &events,
         ingest: view.ingest,
@@ -80,7 +112,7 @@ pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
         utterances_raw: &raw.mixed,
         utterances_raw_by_stream: &raw,
         utterances_merged_by_stream: &merged,
-        untranscribed_by_stream: ByRole::new(|role| untranscribed(&session, role)),
+        untranscribed_by_stream: &untranscribed,
         metadata,
     });
     let result_key = finalization::put_result(id.as_str().into(), content)
@@ -89,12 +121,12 @@ pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
             eprintln!("session={id} result.json could not be written: {error:?}");
             ApiError::new(503, "result.json could not be written: finalize again")
         })?;
-    Ok(to_json(&Finalized {
-        session_id: id.as_str(),
+    Ok(Written {
         result_key,
         event_count: events.len(),
         finalized_at,
-    }))
+        received_chunks: session.received_chunks(),
+    })
 }
 
 fn metadata(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
@@ -107,16 +139,15 @@ fn metadata(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-fn untranscribed(session: &Session, role: StreamRole) -> Option<Untranscribed> {
-    let bridge = session.bridge.get(role);
-    let last_seq = session.ingest.get(role).last_seq();
-    let first_seq = u32::try_from(bridge.final_ms / 1000)
-        .unwrap_or(u32::MAX)
-        .saturating_add(1);
-    (first_seq <= last_seq).then_some(Untranscribed {
-        first_seq,
-        last_seq,
-    })
+fn untranscribed(session: &Session, role: StreamRole) -> Result<Vec<Untranscribed>, ApiError> {
+    let stream = session.stream(role);
+    let uncovered = asr_bridge::uncovered(stream.bridge.as_deref(), stream.windows.as_deref())
+        .map_err(|error| ApiError::new(500, format!("stored ASR state is damaged: {error}")))?;
+    let untranscribed = uncovered.into_iter().map(|seconds| Untranscribed {
+        first_seq: seconds.first,
+        last_seq: seconds.last,
+    });
+    Ok(untranscribed.collect())
 }
 
 /// Lets the streams' lanes finish their tasks, then the identity lane its look-ups, within `limit`
@@ -128,32 +159,28 @@ async fn flush(id: &SessionId, limit: Duration) -> Result<(), ApiError> {
         .into_iter()
         .filter(|role| before.ingest.get(*role).last_seq() > 0);
     join_all(streams.map(|role| async move {
-        let lane = Lane::Stream {
-            session: id.clone(),
-            role,
-        }
-        .to_string();
-        let body = LaneMessage::Flush {}.to_body();
-        if let Err(error) = lanes::call(lane, body, millis_until(deadline)).await {
-            eprintln!("session={id} role={role} not all audio is transcribed: {error:?}");
+        let lane = lane_call::stream(id, role);
+        let flush = LaneMessage::Flush {};
+        let flushed = lane_call::call::<FlushAnswer>(&lane, &flush, left_until(deadline)).await;
+        if let Err(error) = flushed {
+            eprintln!("session={id} role={role} not all audio is transcribed: {error}");
         }
     }))
     .await;
     let lane = Lane::Identity {
         session: id.clone(),
-    }
-    .to_string();
+    };
     loop {
-        let body = LaneMessage::Identify {}.to_body();
-        match lanes::call(lane.clone(), body, millis_until(deadline)).await {
+        let identify = LaneMessage::Identify {};
+        let limit = left_until(deadline);
+        match lane_call::call::<IdentifyAnswer>(&lane, &identify, limit).await {
             Ok(answer) => {
-                let more = IdentifyAnswer::parse(&answer).is_ok_and(|answer| answer.more);
-                if !more || Instant::now() >= deadline {
+                if !answer.more || Instant::now() >= deadline {
                     return Ok(());
                 }
             }
             Err(error) => {
-                eprintln!("session={id} not all speakers are looked up: {error:?}");
+                eprintln!("session={id} not all speakers are looked up: {error}");
                 return Ok(());
             }
         }
@@ -161,10 +188,9 @@ async fn flush(id: &SessionId, limit: Duration) -> Result<(), ApiError> {
 }
 
 /// At least long enough for an answer that needs no waiting.
-fn millis_until(deadline: Instant) -> u32 {
-    const AT_ONCE_MS: u128 = 500;
-    let left = deadline
+fn left_until(deadline: Instant) -> Duration {
+    const AT_ONCE: Duration = Duration::from_millis(500);
+    deadline
         .saturating_duration_since(Instant::now())
-        .as_millis();
-    u32::try_from(left.max(AT_ONCE_MS)).unwrap_or(u32::MAX)
+        .max(AT_ONCE)
 }

@@ -2,11 +2,19 @@
 //! a stream's lane; it never touches a stream's records itself and keeps nothing between requests.
 
 mod answer;
+mod asr_reset;
+mod asr_run;
 mod body;
+mod claim;
+mod deletion;
 mod finalize;
 mod health;
+mod lane_call;
 mod logs;
+mod resolve;
+mod result;
 mod roles;
+mod sessions;
 mod settings;
 mod state;
 
@@ -15,10 +23,11 @@ use interview_session::id::SessionId;
 use interview_session::query::Query;
 use interview_session::route::{Route, SessionAction};
 use interview_session::time::EpochMs;
-use spin_sdk::http::{Method, Request};
+use spin_sdk::http::Request;
 use spin_sdk::http_service;
 
 use answer::Answer;
+use body::MAX_BODY;
 
 #[allow(missing_docs, unsafe_code)]
 mod bindings {
@@ -30,55 +39,69 @@ mod bindings {
     });
 }
 
+/// The HTTP API, described.
+const OPENAPI: &str = include_str!("../../../api/openapi.json");
+
+/// The WebSocket frames, described.
+const ASYNCAPI: &str = include_str!("../../../api/asyncapi.json");
+
 #[http_service]
 async fn handle(request: Request) -> Answer {
-    match route(request).await {
-        Ok(json) => answer::ok(json),
-        Err(error) => answer::error(&error),
-    }
+    route(request)
+        .await
+        .unwrap_or_else(|error| answer::error(&error))
 }
 
-/// Serves a request; the answer is JSON text.
-async fn route(request: Request) -> Result<String, ApiError> {
+/// Serves a request.
+async fn route(request: Request) -> Result<Answer, ApiError> {
     let (head, body) = request.into_parts();
-    let get = head.method == Method::GET || head.method == Method::HEAD;
-    match Route::parse(head.uri.path()).ok_or_else(ApiError::route_not_found)? {
-        Route::Health if get => health::health(),
-        Route::Health => Err(ApiError::method_not_allowed()),
-        // An upgrade never comes here: it is the host's and the component audio-stream's.
-        Route::Audio { .. } if get => Err(ApiError::upgrade_required()),
-        Route::Audio { .. } => Err(ApiError::method_not_allowed()),
+    let route = Route::parse(head.uri.path()).ok_or_else(ApiError::route_not_found)?;
+    let query = Query::new(head.uri.query());
+    let is_taken = route.takes(head.method.as_str());
+    let not_allowed = || Ok(answer::method_not_allowed(route.allowed()));
+    // An id that is none is told before a method that is not allowed, as in the original.
+    match route {
+        Route::WholeSession { session } => {
+            let session = SessionId::from_path_segment(session)?;
+            match is_taken {
+                true => deletion::delete(&session, &query).await.map(answer::ok),
+                false => not_allowed(),
+            }
+        }
         Route::Session { session, action } => {
             let session = SessionId::from_path_segment(session)?;
-            let allowed = match action.method() {
-                "GET" => get,
-                _ => head.method == Method::POST,
-            };
-            if !allowed {
-                return Err(ApiError::method_not_allowed());
+            if !is_taken {
+                return not_allowed();
             }
-            let query = Query::new(head.uri.query());
-            match action {
+            let json = match action {
                 SessionAction::State => state::state(&session),
                 SessionAction::Utterances => logs::utterances(&session, &query),
                 SessionAction::Events => logs::events(&session, &query),
-                SessionAction::Config => state::config(&session, &body::read(body).await?),
-                SessionAction::Finalize => {
-                    finalize::finalize(&session, &body::read(body).await?).await
+                SessionAction::Config => {
+                    state::config(&session, &body::read(body, MAX_BODY).await?)
                 }
-                SessionAction::Resolve => Err(later("resolve", &query)?),
-                SessionAction::AsrRun => Err(later("asr-run", &query)?),
-                SessionAction::AsrReset => Err(later("asr-reset", &query)?),
-            }
+                SessionAction::Finalize => {
+                    finalize::finalize(&session, &body::read(body, MAX_BODY).await?).await
+                }
+                SessionAction::AsrReset => asr_reset::reset(&session, &query).await,
+                SessionAction::AsrRun => return asr_run::run(&session, &query),
+                SessionAction::Result => return result::result(&session).await,
+                SessionAction::Resolve => {
+                    return resolve::resolve(&session, &query, &head.headers, body).await;
+                }
+                // An upgrade never comes here: it is the host's and the component audio-stream's.
+                SessionAction::Live => Err(ApiError::upgrade_required()),
+            };
+            json.map(answer::ok)
         }
+        _ if !is_taken => not_allowed(),
+        Route::Health => health::health().map(answer::ok),
+        Route::OpenApi => Ok(answer::ok(OPENAPI.to_owned())),
+        Route::AsyncApi => Ok(answer::ok(ASYNCAPI.to_owned())),
+        Route::Sessions => sessions::sessions(&query).map(answer::ok),
+        // As for live.
+        Route::Audio { .. } => Err(ApiError::upgrade_required()),
     }
-}
-
-/// What a route that this version lacks answers to a request that is right.
-fn later(route: &str, query: &Query<'_>) -> Result<ApiError, ApiError> {
-    query.stream_role()?;
-    let detail = format!("{route} is not implemented in this version: it comes with the next one");
-    Ok(ApiError::new(501, detail))
 }
 
 /// The host's clock.

@@ -6,10 +6,11 @@ use interview_session::id::SessionId;
 use interview_session::query::{EVENTS_LIMIT, Query, UTTERANCES_LIMIT, View};
 use interview_session::role::StreamRole;
 use interview_session::stored::to_json;
+use interview_transcript::{Utterance, merge_all};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::bindings::interview::gateway::session_state::{self, Log};
+use crate::bindings::interview::gateway::session_state::{self, Log, Page};
 use crate::roles;
 use crate::state::unavailable;
 
@@ -32,11 +33,10 @@ pub fn utterances(id: &SessionId, query: &Query<'_>) -> Result<String, ApiError>
     let role = query.stream_role()?;
     let view = query.view()?;
     let limit = query.limit(UTTERANCES_LIMIT);
-    let log = match view {
-        View::Raw => Log::Utterances,
-        View::Merged => Log::Merged,
+    let (count, items) = match view {
+        View::Raw => last(id, role, Log::Utterances, limit)?,
+        View::Merged => last_merged(id, role, limit)?,
     };
-    let (count, items) = last(id, role, log, limit)?;
     Ok(to_json(&Utterances {
         session_id: id.as_str(),
         stream_role: role.as_str(),
@@ -82,7 +82,7 @@ pub fn events(id: &SessionId, query: &Query<'_>) -> Result<String, ApiError> {
     }))
 }
 
-/// A whole log.
+/// A whole log; of merged entries see [`all_merged`].
 pub fn all(id: &SessionId, role: StreamRole, log: Log) -> Result<Vec<Entry>, ApiError> {
     let mut entries = Vec::new();
     let mut index = 0;
@@ -97,6 +97,43 @@ pub fn all(id: &SessionId, role: StreamRole, log: Log) -> Result<Vec<Entry>, Api
             index += 1;
         }
     }
+}
+
+/// The whole merged view.
+pub fn all_merged(id: &SessionId, role: StreamRole) -> Result<Vec<Entry>, ApiError> {
+    match read_last(id, role, Log::Merged, 1)?.out_of_order {
+        true => made_view(id, role),
+        false => all(id, role, Log::Merged),
+    }
+}
+
+fn last_merged(
+    id: &SessionId,
+    role: StreamRole,
+    limit: u32,
+) -> Result<(u32, Vec<Entry>), ApiError> {
+    let page = read_last(id, role, Log::Merged, limit)?;
+    if !page.out_of_order {
+        return Ok((page.count, entries(page.items)?));
+    }
+    let mut made = made_view(id, role)?;
+    let count = u32::try_from(made.len()).unwrap_or(u32::MAX);
+    made.drain(..made.len().saturating_sub(limit as usize));
+    Ok((count, made))
+}
+
+/// The merged view of utterances that came out of order: there is no log of it.
+fn made_view(id: &SessionId, role: StreamRole) -> Result<Vec<Entry>, ApiError> {
+    let read = |entry: &Entry| serde_json::from_str::<Utterance>(entry.get());
+    let utterances = all(id, role, Log::Utterances)?
+        .iter()
+        .map(read)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(damaged)?;
+    merge_all(&utterances)
+        .iter()
+        .map(|entry| to_raw_value(entry).map_err(damaged))
+        .collect()
 }
 
 /// The events of all roles, oldest first.
@@ -115,19 +152,24 @@ fn last(
     log: Log,
     limit: u32,
 ) -> Result<(u32, Vec<Entry>), ApiError> {
-    let page =
-        session_state::read_last(id.as_str(), roles::wit(role), log, limit).map_err(unavailable)?;
-    let items = page
-        .items
-        .into_iter()
-        .map(entry)
-        .collect::<Result<_, _>>()?;
-    Ok((page.count, items))
+    let page = read_last(id, role, log, limit)?;
+    Ok((page.count, entries(page.items)?))
+}
+
+fn read_last(id: &SessionId, role: StreamRole, log: Log, limit: u32) -> Result<Page, ApiError> {
+    session_state::read_last(id.as_str(), roles::wit(role), log, limit).map_err(unavailable)
+}
+
+fn entries(items: Vec<String>) -> Result<Vec<Entry>, ApiError> {
+    items.into_iter().map(entry).collect()
 }
 
 fn entry(text: String) -> Result<Entry, ApiError> {
-    RawValue::from_string(text)
-        .map_err(|error| ApiError::new(500, format!("a stored log entry is damaged: {error}")))
+    RawValue::from_string(text).map_err(damaged)
+}
+
+fn damaged(error: serde_json::Error) -> ApiError {
+    ApiError::new(500, format!("a stored log entry is damaged: {error}"))
 }
 
 /// Each role's events are in order already; times are RFC 3339 in UTC and compare as text.

@@ -29,7 +29,6 @@ pub fn flush_timeout() -> Result<Duration, ApiError> {
 }
 
 /// Where speakers are looked up. None: INFERENCE_BASE_URL is not set.
-#[expect(dead_code, reason = "for the route that is being written")]
 pub fn inference() -> Result<Option<&'static Inference>, ApiError> {
     Ok(all()?.inference.as_ref())
 }

@@ -64,6 +64,8 @@ fn asr_settings(url: String) -> funasr::Settings {
         language_hint: None,
         max_sentence_silence_ms: None,
         semantic_punctuation: None,
+        wants_partials: false,
+        notes_events: false,
     }
 }
 

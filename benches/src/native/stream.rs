@@ -281,7 +281,10 @@ impl Batch<'_> {
             Action::SetTimer(ms) => {
                 lanes.set_timer(lane, "asr", std::time::Duration::from_millis(ms))?;
             }
-            Action::Sentence(_) | Action::Flushed { .. } | Action::Note(_) => {}
+            Action::Sentence(_)
+            | Action::Partial { .. }
+            | Action::Flushed { .. }
+            | Action::Note(_) => {}
         }
         Ok(())
     }

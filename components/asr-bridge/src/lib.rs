@@ -1,9 +1,12 @@
-//! Leaf component: the FunASR state machine behind WIT. It only translates: what is decided is
+//! Leaf component: the FunASR state machines behind WIT. It only translates: what is decided is
 //! decided in the crate `funasr`, and nothing here waits, stores or opens anything.
 
 use bindings::exports::interview::gateway::asr_bridge as wit;
 use bindings::interview::gateway::types::Seconds;
 use funasr::{Action, Connection, Input, Sentence, Settings, State};
+use serde::de::DeserializeOwned;
+
+mod windows;
 
 #[allow(missing_docs, unsafe_code)]
 mod bindings {
@@ -26,28 +29,24 @@ impl wit::Guest for Bridge {
         room: u32,
         inputs: Vec<wit::Input>,
     ) -> Result<wit::Outcome, String> {
-        let state = parse(state.as_deref())?;
+        let state: State = parse(state.as_deref())?;
         let inputs = inputs.into_iter().map(input);
         let (state, actions) =
             funasr::step(state, &self::settings(settings), now, random, room, inputs);
-        let state = serde_json::to_string(&state).map_err(|error| error.to_string())?;
         Ok(wit::Outcome {
-            state,
+            state: document(&state)?,
             actions: actions.into_iter().map(action).collect(),
         })
     }
 
     fn inspect(state: Option<String>) -> Result<wit::Status, String> {
-        let status = parse(state.as_deref())?.status();
+        let state: State = parse(state.as_deref())?;
+        let status = state.status();
         Ok(wit::Status {
-            connection: match status.connection {
-                Connection::Disconnected => wit::Connection::Disconnected,
-                Connection::Connecting => wit::Connection::Connecting,
-                Connection::Running => wit::Connection::Running,
-                Connection::Error => wit::Connection::Error,
-            },
+            connection: connection(status.connection),
             socket: status.socket,
             sent: status.sent,
+            from_ms: status.from_ms,
             final_ms: status.final_ms,
             stored: status.stored,
             consecutive_failures: status.consecutive_failures,
@@ -56,9 +55,47 @@ impl wit::Guest for Bridge {
             finished_tasks: status.finished_tasks,
         })
     }
+
+    fn step_windows(
+        state: Option<String>,
+        bridge: Option<String>,
+        realtime: bool,
+        settings: wit::WindowSettings,
+        now: u64,
+        random: u64,
+        room: u32,
+        inputs: Vec<wit::WindowInput>,
+    ) -> Result<wit::WindowOutcome, String> {
+        let (state, actions) = funasr::windows::step(
+            parse(state.as_deref())?,
+            &parse(bridge.as_deref())?,
+            realtime,
+            &windows::settings(settings),
+            now,
+            random,
+            room,
+            inputs.into_iter().map(windows::input),
+        );
+        Ok(wit::WindowOutcome {
+            state: document(&state)?,
+            actions: actions.into_iter().map(windows::action).collect(),
+        })
+    }
+
+    fn inspect_windows(state: Option<String>) -> Result<wit::WindowStatus, String> {
+        let state: funasr::windows::State = parse(state.as_deref())?;
+        Ok(windows::status(state.status()))
+    }
+
+    fn uncovered(bridge: Option<String>, windows: Option<String>) -> Result<Vec<Seconds>, String> {
+        let bridge: State = parse(bridge.as_deref())?;
+        let windows: funasr::windows::State = parse(windows.as_deref())?;
+        let ranges = funasr::windows::uncovered(&bridge, &windows);
+        Ok(ranges.into_iter().map(windows::seconds).collect())
+    }
 }
 
-fn parse(state: Option<&str>) -> Result<State, String> {
+fn parse<State: DeserializeOwned + Default>(state: Option<&str>) -> Result<State, String> {
     state.map_or_else(
         || Ok(State::default()),
         |text| {
@@ -66,6 +103,19 @@ fn parse(state: Option<&str>) -> Result<State, String> {
                 .map_err(|error| format!("this is no state of the ASR bridge: {error}"))
         },
     )
+}
+
+fn document(state: &impl serde::Serialize) -> Result<String, String> {
+    serde_json::to_string(state).map_err(|error| error.to_string())
+}
+
+fn connection(connection: Connection) -> wit::Connection {
+    match connection {
+        Connection::Disconnected => wit::Connection::Disconnected,
+        Connection::Connecting => wit::Connection::Connecting,
+        Connection::Running => wit::Connection::Running,
+        Connection::Error => wit::Connection::Error,
+    }
 }
 
 fn settings(settings: wit::Settings) -> Settings {
@@ -81,6 +131,8 @@ fn settings(settings: wit::Settings) -> Settings {
         language_hint: settings.language_hint,
         max_sentence_silence_ms: settings.max_sentence_silence_ms,
         semantic_punctuation: settings.semantic_punctuation,
+        wants_partials: settings.wants_partials,
+        notes_events: settings.notes_events,
     }
 }
 
@@ -104,6 +156,8 @@ fn input(input: wit::Input) -> Input {
         wit::Input::Timer => Input::Timer,
         wit::Input::SendFailed(reason) => Input::SendFailed(reason),
         wit::Input::Flush(id) => Input::Flush(id),
+        wit::Input::Reset => Input::Reset,
+        wit::Input::Covered(seq) => Input::Covered(seq),
     }
 }
 
@@ -144,6 +198,7 @@ fn action(action: Action) -> wit::Action {
             text,
             arrived,
         }),
+        Action::Partial { start_ms, text } => wit::Action::Partial(wit::Partial { start_ms, text }),
         Action::Flushed { id, untranscribed } => {
             wit::Action::Flushed(wit::Flushed { id, untranscribed })
         }

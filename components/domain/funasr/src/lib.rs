@@ -7,6 +7,8 @@
 //! Two cursors stand for the backlog, so that nothing is queued in memory: `sent`, the last second
 //! given to the current task, and `final_ms`, before which all text is final. When a task dies, the
 //! next one begins at `final_ms` again.
+//!
+//! Seconds that are not that path's can be transcribed in [`windows`]: a machine of its own beside it.
 
 mod arrivals;
 mod chance;
@@ -16,6 +18,7 @@ mod pace;
 mod phase;
 mod settings;
 mod state;
+pub mod windows;
 
 pub use machine::{Action, Input, Sentence, step};
 pub use phase::Connection;

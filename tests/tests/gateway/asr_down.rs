@@ -118,7 +118,7 @@ async fn finalize_while_the_service_is_away_says_what_is_not_transcribed() {
     assert_eq!(result["utterances_raw_by_stream"]["teacher"], json!([]));
     assert_eq!(
         result["untranscribed_by_stream"]["teacher"],
-        json!({"first_seq": 1, "last_seq": 3})
+        json!([{"first_seq": 1, "last_seq": 3}])
     );
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::fixture::{all_of, keys};
-use super::memory_store::MemoryStore;
+use super::memory_store::{MemoryStore, Task};
 use crate::layout::Keys;
 use crate::sessions::{Created, create, created, delete};
 use crate::shared::{apply_config, load, merge_speakers};
@@ -159,14 +159,14 @@ fn check(mut store: MemoryStore, operations: &[Operation], choices: &[u8]) {
     let tasks = operations.iter().enumerate().map(|(task, operation)| {
         let keys = keys.clone();
         let work = move |store: &MemoryStore| run(store, &keys, task, operation);
-        Box::new(work) as Box<dyn FnOnce(&MemoryStore) -> Outcome + Send>
+        Box::new(work) as Task<'_, Outcome>
     });
     let outcomes = store.interleave(choices, tasks.collect());
     let state: Value = serde_json::from_str(&load(&store, &keys).unwrap()).unwrap();
 
     check_fields(&store, &keys, &state, operations, &outcomes);
     check_clusters(&state, &outcomes);
-    check_claims(&store, &keys, &outcomes);
+    check_claims(&store, &keys, operations, &outcomes);
     check_creation(&store, &keys, operations, &outcomes);
     let finalized = operations.iter().enumerate();
     let last = finalized
@@ -261,29 +261,40 @@ fn check_clusters(state: &Value, outcomes: &[Outcome]) {
     assert_eq!(state["bindings"], Value::Object(bindings));
 }
 
-/// One claim answered each key, and everybody else was told that answer or to wait.
-fn check_claims(store: &MemoryStore, keys: &Keys, outcomes: &[Outcome]) {
+/// A key was claimed by one at a time and answered by one, and everybody else was told that answer or
+/// to wait.
+fn check_claims(store: &MemoryStore, keys: &Keys, operations: &[Operation], outcomes: &[Outcome]) {
+    let role = StreamRole::Mixed;
     for key in ["key0", "key1"] {
-        let mut told = BTreeSet::new();
-        for outcome in outcomes {
+        let (mut told, mut claimed) = (BTreeSet::new(), BTreeSet::new());
+        for (task, outcome) in outcomes.iter().enumerate() {
             match outcome {
                 Outcome::Claim(of, Claim::Answered(answer)) if of == key => {
                     told.insert(answer.clone());
                 }
+                Outcome::Claim(of, Claim::Claimed(_)) if of == key => {
+                    claimed.insert(task);
+                }
                 _ => {}
             }
         }
-        let name = Keys::answer_name(StreamRole::Mixed, key);
-        let record = keys.answer(&name);
-        let claim = answers::claim(store, keys, StreamRole::Mixed, key, 5000, 6000, 77).unwrap();
-        match claim {
-            Claim::Answered(answer) => {
-                assert!(told.iter().all(|told| *told == answer));
-                // Whose answer it is: the last who swapped the record, as nobody may after it.
-                let last = store.swaps_of(&record).last().map(|task| own(*task));
-                assert_eq!(last, Some(answer));
-            }
-            Claim::Claimed(77) => assert!(told.is_empty()),
+        // Claimed and ended, claimed and ended.
+        let record = keys.answer(&Keys::answer_name(role, key));
+        let swaps = store.swaps_of(&record);
+        let turns: Vec<_> = swaps.chunks(2).map(|turn| turn[0]).collect();
+        assert!(
+            swaps.chunks(2).all(|turn| turn == [turn[0]; 2]),
+            "{swaps:?}"
+        );
+        assert_eq!(turns.len(), claimed.len());
+        assert_eq!(turns.iter().copied().collect::<BTreeSet<_>>(), claimed);
+        let fails = |task: &usize| matches!(operations[*task], Operation::Ask { fails: true, .. });
+        let answering: Vec<_> = turns.iter().filter(|task| !fails(task)).collect();
+        let last = answering.last().map(|task| own(**task));
+        assert!(answering.len() <= 1 && told.iter().all(|told| Some(told) == last.as_ref()));
+        match answers::claim(store, keys, role, key, 5000, 6000, 77).unwrap() {
+            Claim::Answered(answer) => assert_eq!(Some(answer), last),
+            Claim::Claimed(77) => assert_eq!(None, last),
             other => panic!("{other:?} when all are done"),
         }
     }
@@ -331,7 +342,7 @@ proptest! {
         let mut store = MemoryStore::default();
         let keys = keys("s");
         create(&store, &keys, 1).unwrap();
-        let mut tasks: Vec<Box<dyn FnOnce(&MemoryStore) + Send>> = Vec::new();
+        let mut tasks: Vec<Task<'_, ()>> = Vec::new();
         for task in 0..resolves {
             let (keys, sent) = (keys.clone(), load(&store, &keys).unwrap());
             tasks.push(Box::new(move |store| {
@@ -355,7 +366,7 @@ proptest! {
         let mut store = MemoryStore::default();
         let keys = keys("s");
         create(&store, &keys, 1).unwrap();
-        let mut tasks: Vec<Box<dyn FnOnce(&MemoryStore) + Send>> = Vec::new();
+        let mut tasks: Vec<Task<'_, ()>> = Vec::new();
         let role = StreamRole::Mixed;
         for (task, operation) in operations.iter().enumerate() {
             let keys = keys.clone();

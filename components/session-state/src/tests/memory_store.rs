@@ -8,6 +8,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::store::Store;
 use crate::wit::Error;
 
+/// Something that is done at the same time as other tasks.
+pub type Task<'a, T> = Box<dyn FnOnce(&MemoryStore) -> T + Send + 'a>;
+
 /// A store in memory. Several threads may use it.
 #[derive(Default)]
 pub struct MemoryStore {
@@ -114,11 +117,7 @@ impl MemoryStore {
 
     /// Runs the tasks at the same time, one store call after the other, in the order that `choices`
     /// says (again and again from its beginning). Gives their results.
-    pub fn interleave<T: Send>(
-        &mut self,
-        choices: &[u8],
-        tasks: Vec<Box<dyn FnOnce(&MemoryStore) -> T + Send + '_>>,
-    ) -> Vec<T> {
+    pub fn interleave<T: Send>(&mut self, choices: &[u8], tasks: Vec<Task<'_, T>>) -> Vec<T> {
         self.turns = Some(Turns::new(tasks.len()));
         let store = &*self;
         let turns = store.turns.as_ref().unwrap();

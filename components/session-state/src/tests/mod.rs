@@ -5,6 +5,7 @@ mod claims;
 mod crashes;
 mod fixture;
 mod interleaving;
+mod interruptions;
 mod list;
 mod live_log;
 mod memory_store;

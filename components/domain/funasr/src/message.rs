@@ -164,18 +164,23 @@ fn sentence(payload: &Value) -> Option<Said> {
     Some(Said::Partial(heard(end_ms)))
 }
 
+/// The events of the protocol.
+const EVENTS: [&str; 4] = [
+    "task-started",
+    "result-generated",
+    "task-finished",
+    "task-failed",
+];
+
 /// A frame for the log: its event, task and times, but nothing of what was said.
 pub fn describe(text: &str) -> String {
     let Ok(frame) = serde_json::from_str::<Value>(text) else {
         return format!("frame: not JSON, {} bytes", text.len());
     };
     let (header, sentence) = (&frame["header"], &frame["payload"]["output"]["sentence"]);
-    let event = match header["event"].as_str() {
-        Some(event @ ("task-started" | "result-generated" | "task-finished" | "task-failed")) => {
-            event
-        }
-        _ => "unknown",
-    };
+    let named = header["event"].as_str();
+    let event = EVENTS.into_iter().find(|event| Some(*event) == named);
+    let event = event.unwrap_or("unknown");
     let mut line = format!("frame: event={event}");
     if let Some(task) = header["task_id"].as_str() {
         line += &format!(" task={}", shorten(task));

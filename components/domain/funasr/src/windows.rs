@@ -134,10 +134,11 @@ pub fn step(
         was_reset: false,
         actions: Vec::new(),
     };
+    machine.check_seconds();
     for input in inputs {
         machine.apply(input);
     }
-    machine.check_task();
+    machine.check_deadline();
     machine.take_requests();
     machine.pump();
     machine.arm_timer();

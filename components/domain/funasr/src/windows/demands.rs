@@ -15,24 +15,30 @@ impl Machine<'_> {
         stretch::next_window(&self.state, &self.stretches, self.settings, flush)
     }
 
-    /// Gives the window in hand up when its time is over, or when its seconds are not left to windows
-    /// any more: the mode changed with a restart.
-    pub(super) fn check_task(&mut self) {
-        let Some(task) = self.state.phase.task() else {
+    /// Gives the window in hand up when its seconds are not left to windows any more: the mode changed
+    /// with a restart.
+    pub(super) fn check_seconds(&mut self) {
+        let Some(range) = self.state.phase.task().map(|task| task.range) else {
             return;
         };
-        let is_ours = |range| self.stretches.iter().any(|stretch| stretch.contains(range));
-        if !self.settings.service.enabled || !is_ours(task.range) {
+        let is_ours = self.stretches.iter().any(|of| of.contains(range));
+        if !self.settings.service.enabled || !is_ours {
             self.note("a window is given up: its seconds are not for windows any more".into());
             self.close_socket();
             self.state.phase = Phase::Idle;
-        } else if task.deadline <= self.now {
-            let missing = match &self.state.phase {
-                Phase::Connecting { .. } => "no connection",
-                Phase::Starting { .. } => "no task-started",
-                Phase::Sending { .. } => "not enough room for the audio",
-                _ => "no task-finished",
-            };
+        }
+    }
+
+    pub(super) fn check_deadline(&mut self) {
+        let missing = match &self.state.phase {
+            Phase::Connecting { .. } => "no connection",
+            Phase::Starting { .. } => "no task-started",
+            Phase::Sending { .. } => "not enough room for the audio",
+            Phase::Finishing { .. } => "no task-finished",
+            Phase::Idle | Phase::Waiting { .. } => return,
+        };
+        let deadline = self.state.phase.task().map(|task| task.deadline);
+        if deadline.is_some_and(|deadline| deadline <= self.now) {
             self.fail(format!("the ASR service gave {missing} in time"));
         }
     }

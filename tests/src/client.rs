@@ -160,6 +160,8 @@ impl AudioSocket {
         let text = text.into();
         if text.len() <= LONGEST_HELLO && text.contains("\"subscribe\"") {
             self.is_subscribed = true;
+            // It may ask for what it has seen.
+            self.live_seq = 0;
         }
         self.send_message(Message::text(text)).await;
     }

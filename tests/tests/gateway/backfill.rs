@@ -18,7 +18,7 @@ async fn run(gateway: &Gateway, session: &str, query: &str) -> Value {
 
 async fn reset(gateway: &Gateway, session: &str) {
     let path = format!("/v1/sessions/{session}/asr-reset");
-    gateway.post(&path, &json!({})).await.ok();
+    assert_eq!(gateway.post(&path, &json!({})).await.status, 200);
 }
 
 fn ranges(utterances: &[Value]) -> Vec<(u64, u64)> {
@@ -251,7 +251,8 @@ async fn fault_17_a_reset_does_not_delay_the_other_stream_and_the_next_audio_is_
     teacher.store_marked(STREAM, 1..=6).await;
     students.store_marked(STREAM + 1, 1..=6).await;
     let path = format!("/v1/sessions/{session}/asr-reset?stream_role=teacher");
-    let reset = gateway.post(&path, &json!({}));
+    let nothing = json!({});
+    let reset = gateway.post(&path, &nothing);
     let (reset, ()) = futures::future::join(reset, students.store_marked(STREAM + 1, 7..=9)).await;
     assert_eq!(reset.ok()["stream_role"], "teacher");
     teacher.store_marked(STREAM, 7..=12).await;

@@ -16,6 +16,9 @@ use crate::store::Store;
 /// Entries that one read may ask for.
 pub const MAX_PAGE: u32 = 2_000;
 
+/// The record of a stream without clients: it is removed.
+const NOBODY: &str = "[]";
+
 /// How often a reader that finds entries removed looks again where they are.
 const READ_TRIES: u32 = 4;
 
@@ -27,11 +30,13 @@ pub fn commit(
     now: u64,
     changes: StreamChanges,
 ) -> Result<(), Error> {
+    // Clients may come and go without ever making a session: then nothing of them may stay.
+    let nobody = changes.clients.as_deref() == Some(NOBODY);
     let records = [
         (keys.ingest(role), changes.ingest),
         (keys.bridge(role), changes.bridge),
         (keys.windows(role), changes.windows),
-        (keys.clients(role), changes.clients),
+        (keys.clients(role), changes.clients.filter(|_| !nobody)),
         (keys.figures(role), changes.figures),
         (keys.capture(role), changes.capture),
     ];
@@ -62,7 +67,11 @@ pub fn commit(
         }
         writes.push((keys.log(role), write(&log)?));
     }
-    store.set_many(writes)
+    store.set_many(writes)?;
+    if nobody {
+        store.delete_many(&[keys.clients(role)])?;
+    }
+    Ok(())
 }
 
 /// The entries of the merged log that change, each once.

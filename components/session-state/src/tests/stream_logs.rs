@@ -223,3 +223,17 @@ fn a_log_is_read_in_pieces() {
     let page = logs::read(&store, &keys, STUDENTS, Log::Events, None, 9);
     assert!(matches!(page, Err(Error::Damaged(_))));
 }
+
+#[test]
+fn clients_that_come_and_go_leave_nothing() {
+    let (store, keys) = (MemoryStore::default(), keys("s"));
+    let clients = |list: &str| StreamChanges {
+        clients: Some(list.to_owned()),
+        ..changes()
+    };
+    logs::commit(&store, &keys, STUDENTS, 1, clients(r#"["a"]"#)).unwrap();
+    let records = views::load_stream(&store, &keys, STUDENTS).unwrap();
+    assert_eq!(records.clients.as_deref(), Some(r#"["a"]"#));
+    logs::commit(&store, &keys, STUDENTS, 2, clients("[]")).unwrap();
+    assert_eq!(store.values(), Default::default(), "no key is left");
+}

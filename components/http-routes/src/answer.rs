@@ -21,13 +21,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=ut
 const REPLAY: HeaderName = HeaderName::from_static(IDEMPOTENT_REPLAY);
 
 pub fn ok(json: String) -> Answer {
-    whole(StatusCode::OK, JSON, json)
-}
-
-/// An object of the blob store, as it is there.
-pub fn stored(json: String) -> Answer {
-    let content_type = HeaderValue::from_static(interview_session::keys::RESULT_CONTENT_TYPE);
-    whole(StatusCode::OK, content_type, json)
+    whole(StatusCode::OK, json)
 }
 
 /// An answer that was given before.
@@ -59,14 +53,14 @@ pub fn error(error: &ApiError) -> Answer {
     if status.is_server_error() {
         eprintln!("status={status} {}", error.detail);
     }
-    whole(status, JSON, error.body())
+    whole(status, error.body())
 }
 
-fn whole(status: StatusCode, content_type: HeaderValue, json: String) -> Answer {
+fn whole(status: StatusCode, json: String) -> Answer {
     let length = HeaderValue::from(json.len());
     let mut answer = Response::new(Either::Left(Full::new(Bytes::from(json))));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    answer.headers_mut().insert(CONTENT_TYPE, JSON);
     answer.headers_mut().insert(CONTENT_LENGTH, length);
     answer
 }

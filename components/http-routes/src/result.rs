@@ -8,7 +8,7 @@ use crate::bindings::interview::gateway::finalization;
 
 pub async fn result(id: &SessionId) -> Result<Answer, ApiError> {
     match finalization::get_result(id.as_str().into()).await {
-        Ok(Some(content)) => Ok(answer::stored(content)),
+        Ok(Some(content)) => Ok(answer::ok(content)),
         Ok(None) => Err(ApiError::no_result()),
         Err(finalization::Error::Unavailable(why)) => {
             eprintln!("session={id} result.json cannot be read: {why}");

@@ -32,6 +32,11 @@ impl Stream<'_> {
                 self.replies
                     .push(&call, ClientsAnswer { connected }.to_body());
             }
+            // Of an utterance of a session that was deleted meanwhile.
+            Ok(LaneMessage::SpeakerEvent {
+                identified: Some(_),
+                ..
+            }) if self.changes.creates_session => self.replies.push(&call, Done {}.to_body()),
             Ok(LaneMessage::SpeakerEvent { event, identified }) => {
                 self.changes.events.push(SpeakerEvent {
                     event: to_json(&event),

@@ -113,13 +113,18 @@ impl Windows {
     }
 }
 
+/// Whether it means something to a stream that has had no window yet.
+const fn asks_for_windows(input: &WindowInput) -> bool {
+    matches!(input, WindowInput::Run(_) | WindowInput::Flush(_))
+}
+
 impl Stream<'_> {
     /// Gives the windows what happened. What they found goes into the commit.
     pub fn step_windows(&mut self) -> Result<Vec<WindowAction>, String> {
         if !self.windows.is_asked() {
             return Ok(Vec::new());
         }
-        self.windows.look = false;
+        let look = std::mem::take(&mut self.windows.look);
         let mut inputs = std::mem::take(&mut self.windows.inputs);
         let status = asr_bridge::inspect_windows(self.windows.state.as_deref())?;
         let room = room(status.socket.as_deref()).unwrap_or_else(|| {
@@ -136,7 +141,15 @@ impl Stream<'_> {
             room,
             &inputs,
         )?;
-        if self.windows.state.as_ref() != Some(&outcome.state) {
+        // What is left of the sockets of a deleted stream must not bring it back.
+        let is_leftover = self.windows.state.is_none() && !inputs.iter().any(asks_for_windows);
+        if (look || !is_leftover) && self.windows.state.as_ref() != Some(&outcome.state) {
+            if self.settings.is_windowed() {
+                let after = asr_bridge::inspect_windows(Some(&outcome.state))?.connection;
+                if after != status.connection {
+                    self.nudges.asr_state(after);
+                }
+            }
             self.windows.state = Some(outcome.state.clone());
             self.changes.windows = Some(outcome.state);
         }

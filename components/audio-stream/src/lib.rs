@@ -4,14 +4,21 @@
 
 mod admission;
 mod audio;
+mod changes;
 mod client;
+mod clients;
+mod control;
 mod identity;
 mod inference;
+mod live;
+mod nudges;
 mod outbox;
+mod recognition;
 mod roles;
 mod settings;
 mod stream;
 mod transcript;
+mod windows;
 
 use bindings::exports::realtime::sockets::mailbox;
 use bindings::exports::realtime::sockets::startup;
@@ -41,7 +48,7 @@ impl startup::Guest for AudioStream {
 
 impl upgrades::Guest for AudioStream {
     fn admit(request: upgrades::Request) -> Result<upgrades::Admission, upgrades::Refusal> {
-        admission::admit(&request.path)
+        admission::admit(&request)
     }
 }
 
@@ -50,6 +57,7 @@ impl mailbox::Guest for AudioStream {
         match Lane::parse(&lane).map_err(|error| error.to_string())? {
             Lane::Stream { session, role } => stream::handle(&session, role, events).await,
             Lane::Identity { session } => identity::handle(&session, events).await,
+            Lane::Live { session } => live::handle(&session, events),
         }
     }
 }

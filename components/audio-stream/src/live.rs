@@ -1,0 +1,298 @@
+//! The live lane of a session: carries out what `interview_live` decides about one batch. Entries are
+//! committed before they are sent, and who got what after that.
+
+use interview_live::{
+    Append, Ask, Closing, Delivery, End, EntryName, Input, Listening, LiveLane, Log, Store, Stored,
+};
+use interview_session::id::SessionId;
+use interview_session::lane::{Done, Lane, LaneAnswer, LaneMessage};
+use interview_session::reply::ErrorReply;
+use interview_session::role::ByRole;
+
+use crate::bindings::interview::gateway::session_state::{self, LogLength};
+use crate::bindings::realtime::sockets::types::{Event, Payload};
+use crate::bindings::realtime::sockets::{lanes, sockets, timers};
+use crate::roles;
+
+/// The one timer of the lane.
+const TIMER: &str = "look";
+/// What a viewer is told that says something.
+const ONLY_LISTENS: &str = "this connection only listens";
+
+/// Handles one batch.
+pub fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), String> {
+    let mut batch = Batch::load(session)?;
+    for event in events {
+        batch.take(event)?;
+    }
+    batch.finish()
+}
+
+struct Batch<'a> {
+    session: &'a SessionId,
+    lane: LiveLane,
+}
+
+impl<'a> Batch<'a> {
+    fn load(session: &'a SessionId) -> Result<Self, String> {
+        let records = session_state::load_live(session.as_str())
+            .map_err(|error| format!("the live records cannot be read: {error:?}"))?;
+        let stored = Stored {
+            document: records.live,
+            created: records.created_at.is_some(),
+            lengths: ByRole {
+                mixed: length(&records.mixed),
+                teacher: length(&records.teacher),
+                students: length(&records.students),
+            },
+        };
+        let lane = LiveLane::load(session, crate::now(), stored).map_err(|e| e.to_string())?;
+        let mut batch = Batch { session, lane };
+        // Those who are gone make room for those who come.
+        batch.probe();
+        Ok(batch)
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Accepted(accepted) => {
+                let ask = Ask::from_context(&accepted.context)
+                    .ok_or("a socket of the live lane is no viewer's")?;
+                let socket = accepted.socket;
+                self.lane.take(Input::Joined { socket, ask });
+            }
+            Event::Closed(closed) => {
+                let socket = closed.socket;
+                self.lane.take(Input::Left { socket });
+            }
+            Event::Frames(frames) => {
+                let answer = ErrorReply::new(ONLY_LISTENS).to_json();
+                let answers = vec![Payload::Text(answer); frames.payloads.len()];
+                // One that does not even read these misses nothing.
+                let _ = sockets::send(&frames.socket, &answers);
+            }
+            Event::Message(message) => match LaneMessage::parse(&message.body) {
+                Ok(LaneMessage::Delete {}) => {
+                    self.delete()?;
+                    if let Some(call) = message.call {
+                        // Whoever called may have given up.
+                        let _ = lanes::reply(&call, &Done {}.to_body());
+                    }
+                }
+                Ok(message) => self.message(message),
+                Err(error) => self.log(&error.to_string()),
+            },
+            // Every batch looks at the logs.
+            Event::Timer(_) => {}
+            Event::Opened(_) | Event::Failed(_) => self.log("the live lane opens no socket"),
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: LaneMessage) {
+        self.lane.take(match message {
+            LaneMessage::Look {} => return,
+            LaneMessage::Partial {
+                stream_role,
+                start_ms,
+                text,
+            } => Input::Partial {
+                role: stream_role,
+                start_ms,
+                text,
+            },
+            LaneMessage::AsrState {
+                stream_role,
+                asr_ws_state,
+            } => Input::AsrState {
+                role: stream_role,
+                state: asr_ws_state,
+            },
+            LaneMessage::Subscribe {
+                socket,
+                kinds,
+                after,
+            } => Input::Subscribed {
+                socket,
+                kinds,
+                after,
+            },
+            _ => return self.log("a message is not for the live lane"),
+        });
+    }
+
+    /// Everything goes; what comes after it in the batch finds a session that never was.
+    fn delete(&mut self) -> Result<(), String> {
+        for closing in self.lane.delete() {
+            close(&closing);
+        }
+        self.remove()?;
+        *self = Batch::load(self.session)?;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), String> {
+        self.probe();
+        self.number()?;
+        self.read_log()?;
+        for delivery in self.lane.deliveries() {
+            self.deliver(&delivery);
+        }
+        let end = self.lane.finish();
+        if let Err(error) = self.store(&end) {
+            for closing in self.lane.unsure() {
+                close(&closing);
+            }
+            return Err(error);
+        }
+        for closing in &end.closings {
+            close(closing);
+        }
+        for note in &end.notes {
+            self.log(note);
+        }
+        self.come_back(&end);
+        Ok(())
+    }
+
+    fn probe(&mut self) {
+        for socket in self.lane.unprobed() {
+            let room = sockets::room(&socket).ok();
+            self.lane.probed(&socket, room);
+        }
+    }
+
+    fn number(&mut self) -> Result<(), String> {
+        let documents = self.entries(&self.lane.wanted())?;
+        if let Some(Append { first, entries }) = self.lane.number(documents) {
+            self.commit(first, &entries)?;
+            self.lane.committed();
+        }
+        Ok(())
+    }
+
+    /// Reads what those get who are not at the end of the log.
+    fn read_log(&mut self) -> Result<(), String> {
+        for (first, last) in self.lane.unread() {
+            let entries = session_state::read_live(self.session.as_str(), first, last)
+                .map_err(|error| format!("the live log cannot be read: {error:?}"))?;
+            for (number, entry) in (first..=last).zip(entries) {
+                self.lane.read(number, entry.as_deref());
+            }
+        }
+        let documents = self.entries(&self.lane.unread_documents())?;
+        self.lane.read_documents(documents);
+        Ok(())
+    }
+
+    fn entries(&self, names: &[EntryName]) -> Result<Vec<Option<String>>, String> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<_> = names.iter().map(wit_name).collect();
+        session_state::read_entries(self.session.as_str(), &names)
+            .map_err(|error| format!("the streams' logs cannot be read: {error:?}"))
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) {
+        let socket = &delivery.socket;
+        for parcel in delivery.parcels() {
+            let texts = parcel.frames.iter().map(|(_, text)| text.to_string());
+            let payloads: Vec<_> = texts.map(Payload::Text).collect();
+            // Nothing of what was looked at concerns it: that, too, is progress.
+            let sent = match payloads.is_empty() {
+                true => Ok(()),
+                false => sockets::send(socket, &payloads),
+            };
+            match sent {
+                Ok(()) => {}
+                Err(sockets::Error::Full) => return self.lane.full(socket),
+                // It never could be sent.
+                Err(sockets::Error::TooLarge) => self.log("a live frame is too large to be sent"),
+                Err(_) => return self.lane.gone(socket),
+            }
+            self.lane.delivered(socket, &parcel);
+        }
+    }
+
+    fn store(&self, end: &End) -> Result<(), String> {
+        match end.store {
+            Store::Nothing => Ok(()),
+            Store::Record => self.commit(self.lane.last() + 1, &[]),
+            Store::Remove => self.remove(),
+        }
+    }
+
+    fn commit(&self, first: u64, entries: &[String]) -> Result<(), String> {
+        session_state::commit_live(
+            self.session.as_str(),
+            &self.lane.document(),
+            listening(self.lane.listening()),
+            first,
+            entries,
+        )
+        .map_err(|error| format!("the live log cannot be written: {error:?}"))
+    }
+
+    fn remove(&self) -> Result<(), String> {
+        session_state::delete_live(self.session.as_str(), self.lane.last())
+            .map_err(|error| format!("the live log cannot be removed: {error:?}"))
+    }
+
+    /// Sees to it that the lane looks again: at once, or later.
+    fn come_back(&self, end: &End) {
+        let lane = Lane::Live {
+            session: self.session.clone(),
+        }
+        .to_string();
+        match end.timer_ms {
+            None => timers::cancel(&lane, TIMER),
+            Some(delay_ms) => {
+                if let Err(error) = timers::set(&lane, TIMER, delay_ms) {
+                    self.log(&format!("no timer: {error:?}"));
+                }
+            }
+        }
+        // When there is no room, what fills it looks, too.
+        if end.again {
+            let _ = lanes::post(&lane, &LaneMessage::Look {}.to_body());
+        }
+    }
+
+    fn log(&self, text: &str) {
+        eprintln!("session={} lane=live {text}", self.session);
+    }
+}
+
+fn close(closing: &Closing) {
+    // It may be gone.
+    let _ = sockets::close(&closing.socket, closing.code, &closing.reason);
+}
+
+fn length(length: &LogLength) -> interview_live::LogLength {
+    interview_live::LogLength {
+        life: length.life,
+        utterances: length.utterances,
+        events: length.events,
+    }
+}
+
+fn wit_name(name: &EntryName) -> session_state::EntryName {
+    session_state::EntryName {
+        role: roles::wit(name.role),
+        log: match name.log {
+            Log::Utterances => session_state::Log::Utterances,
+            Log::Events => session_state::Log::Events,
+        },
+        life: name.life,
+        index: name.index,
+    }
+}
+
+fn listening(listening: Listening) -> session_state::Listening {
+    let mut flags = session_state::Listening::empty();
+    flags.set(session_state::Listening::UTTERANCES, listening.utterances);
+    flags.set(session_state::Listening::PARTIALS, listening.partials);
+    flags.set(session_state::Listening::EVENTS, listening.events);
+    flags
+}

@@ -57,11 +57,7 @@ async fn the_sample_interview_becomes_a_result_without_any_settings() {
             "{role}"
         );
 
-        assert_eq!(
-            result["untranscribed_by_stream"][role],
-            json!([]),
-            "{role}"
-        );
+        assert_eq!(result["untranscribed_by_stream"][role], json!([]), "{role}");
         let raw = result["utterances_raw_by_stream"][role].as_array().unwrap();
         assert!(
             raw.len() >= 2,

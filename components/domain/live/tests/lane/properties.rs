@@ -282,7 +282,7 @@ fn check_numbers(world: &World) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn each_sees_each_number_once_in_order(ops in prop::collection::vec(op(), 1..50)) {

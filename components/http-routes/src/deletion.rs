@@ -9,11 +9,17 @@ use interview_session::lane::{ClientsAnswer, Done, Lane, LaneMessage};
 use interview_session::query::Query;
 use interview_session::role::StreamRole;
 use interview_session::stored::to_json;
+use interview_session::time::EpochMs;
 use serde::Serialize;
 
 use crate::bindings::interview::gateway::{finalization, session_state};
 use crate::lane_call::{self, PROMPT};
+use crate::roles;
 use crate::state::unavailable;
+
+/// How often a session is removed because a client began it again meanwhile. Clients wait before they
+/// come back, and longer each time.
+const MAX_ROUNDS: u32 = 5;
 
 /// The answer.
 #[derive(Serialize)]
@@ -24,31 +30,61 @@ struct Deleted<'a> {
 }
 
 pub async fn delete(id: &SessionId, query: &Query<'_>) -> Result<String, ApiError> {
-    if !query.flag("force") && is_connected(id).await? {
+    if !query.flag("force") && connected(id).await? > 0 {
         return Err(ApiError::stream_connected());
     }
+    let mut removed_objects = 0;
+    for _ in 0..MAX_ROUNDS {
+        removed_objects += remove(id).await?;
+        if !is_begun_in_between(id, crate::now()).await? {
+            return Ok(to_json(&Deleted {
+                session_id: id.as_str(),
+                deleted: true,
+                removed_objects,
+            }));
+        }
+    }
+    let detail = "a client comes back faster than the session is removed: delete again";
+    Err(ApiError::new(503, detail))
+}
+
+/// Gives how many objects there were.
+async fn remove(id: &SessionId) -> Result<u32, ApiError> {
     try_join_all(StreamRole::ALL.map(|role| empty(lane_call::stream(id, role)))).await?;
     empty(Lane::Live {
         session: id.clone(),
     })
     .await?;
     session_state::delete_session(id.as_str()).map_err(unavailable)?;
-    let removed_objects = finalization::delete_objects(id.as_str().into())
+    finalization::delete_objects(id.as_str().into())
         .await
         .map_err(|error| {
             eprintln!("session={id} not all objects are removed: {error:?}");
             ApiError::new(503, "not all audio could be removed: delete again")
-        })?;
-    Ok(to_json(&Deleted {
-        session_id: id.as_str(),
-        deleted: true,
-        removed_objects,
-    }))
+        })
 }
 
-/// Whether a client of one of the streams is connected. Asked of the lanes, not of the records: a
-/// client that is just being admitted is in the lane already.
-async fn is_connected(id: &SessionId) -> Result<bool, ApiError> {
+/// Whether a stream has records of before `removed_at`, when the objects were gone: of a client that
+/// came back after its lane was emptied. What was acknowledged to it may be removed in part, and
+/// records without their audio must not stay.
+async fn is_begun_in_between(id: &SessionId, removed_at: EpochMs) -> Result<bool, ApiError> {
+    // A lane that answers has done what it was at when the objects were removed.
+    connected(id).await?;
+    let view = session_state::read_session(id.as_str()).map_err(unavailable)?;
+    let streams = roles::streams(&view);
+    let has_records = StreamRole::ALL.into_iter().any(|role| {
+        let stream = streams.get(role);
+        stream.ingest.is_some() || stream.capture.is_some() || stream.events > 0
+    });
+    let is_of_after = view
+        .created_at
+        .is_some_and(|created_at| EpochMs(created_at) > removed_at);
+    Ok(has_records && !is_of_after)
+}
+
+/// How many clients of the streams are connected. Asked of the lanes, not of the records: a client
+/// that is just being admitted is in the lane already.
+async fn connected(id: &SessionId) -> Result<u32, ApiError> {
     let clients = StreamRole::ALL.map(|role| async move {
         let lane = lane_call::stream(id, role);
         lane_call::call::<ClientsAnswer>(&lane, &LaneMessage::Clients {}, PROMPT)
@@ -56,7 +92,7 @@ async fn is_connected(id: &SessionId) -> Result<bool, ApiError> {
             .map_err(|unanswered| unanswered.of(&lane))
     });
     let clients = try_join_all(clients).await?;
-    Ok(clients.iter().any(|answer| answer.connected > 0))
+    Ok(clients.iter().map(|answer| answer.connected).sum())
 }
 
 async fn empty(lane: Lane) -> Result<Done, ApiError> {

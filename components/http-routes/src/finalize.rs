@@ -10,7 +10,7 @@ use interview_session::id::SessionId;
 use interview_session::ingest::IngestStatus;
 use interview_session::lane::{FlushAnswer, IdentifyAnswer, Lane, LaneMessage};
 use interview_session::role::{ByRole, StreamRole};
-use interview_session::session_document::SessionState;
+use interview_session::session_document::{SessionDocument, SessionState};
 use interview_session::stored::to_json;
 use interview_session::time::{EpochMs, Rfc3339};
 use serde::Serialize;
@@ -70,7 +70,12 @@ pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
     let metadata = metadata(body)?;
     let limit = settings::flush_timeout()?;
     session_state::begin_finalize(id.as_str(), crate::now().0).map_err(unavailable)?;
-    let written = write(id, metadata, limit).await;
+    let begun = place(id)?;
+    let written = write(id, metadata, limit, begun).await;
+    // A session of this id that began meanwhile is not this one.
+    if begun.is_none() || place(id)? != begun {
+        return Err(is_gone());
+    }
     let marks = written
         .as_ref()
         .ok()
@@ -90,9 +95,14 @@ async fn write(
     id: &SessionId,
     metadata: Map<String, Value>,
     limit: Duration,
+    begun: Option<u64>,
 ) -> Result<Written, ApiError> {
     flush(id, limit).await?;
     let session = Session::load(id)?;
+    // Its audio is gone: a result must not stay behind alone.
+    if session.document.place != begun {
+        return Err(is_gone());
+    }
     let events = logs::all_events(id)?;
     let raw = ByRole::try_new(|role| logs::all(id, role, Log::Utterances))?;
     let merged = ByRole::try_new(|role| logs::all_merged(id, role))?;
@@ -127,6 +137,16 @@ async fn write(
         finalized_at,
         received_chunks: session.received_chunks(),
     })
+}
+
+/// Which session has this id now: see [`SessionDocument::place`].
+fn place(id: &SessionId) -> Result<Option<u64>, ApiError> {
+    let document = session_state::load_session(id.as_str()).map_err(unavailable)?;
+    Ok(SessionDocument::read(&document)?.place)
+}
+
+fn is_gone() -> ApiError {
+    ApiError::new(404, "the session was deleted while it was finalized")
 }
 
 fn metadata(body: &[u8]) -> Result<Map<String, Value>, ApiError> {

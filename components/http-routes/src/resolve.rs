@@ -13,6 +13,7 @@ use interview_session::role::StreamRole;
 use interview_session::session_document::SessionDocument;
 use interview_settings::Inference;
 use interview_transcript::resolve::{Question, resolved_answer, resolved_event};
+use serde_json::Value;
 use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 
 use crate::answer::{self, Answer};
@@ -82,16 +83,16 @@ async fn ask(
         .map_err(|error| ApiError::inference_failed(&error.to_string()))?;
     let now = crate::now();
     let json = resolved_answer(&answer, &state).to_string();
-    if let Some(updated) = answer.updated_state() {
-        let updated = updated.to_string();
-        let merged = session_state::merge_speakers(id.as_str(), now.0, &sent, &updated);
-        if !merged.map_err(unavailable)? {
-            // As if it had been deleted a moment after this request.
-            return Ok(Resolved {
-                json,
-                is_gone: true,
-            });
-        }
+    // Of an answer without a state there is nothing to merge, but to learn whether the session that it
+    // is for is there still: its event must not begin another one.
+    let updated = answer.updated_state().map_or("{}".into(), Value::to_string);
+    let merged = session_state::merge_speakers(id.as_str(), now.0, &sent, &updated);
+    if !merged.map_err(unavailable)? {
+        // As if it had been deleted a moment after this request.
+        return Ok(Resolved {
+            json,
+            is_gone: true,
+        });
     }
     let lane = lane_call::stream(id, role);
     let message = LaneMessage::SpeakerEvent {

@@ -368,7 +368,40 @@ async fn a_finalize_of_a_session_that_is_deleted_meanwhile_writes_no_result() {
         inference.let_go(1000);
     };
     let (answer, ()) = join(finalizing, deleting).await;
-    assert!(answer.status < 500, "{answer:?}");
+    assert_eq!(
+        answer.status, 404,
+        "there is nothing to finalize: {answer:?}"
+    );
+    kept::stays_gone(&gateway, session).await;
+}
+
+#[tokio::test]
+async fn a_deletion_ends_a_finalize_that_waits_for_an_asr_service_that_is_away() {
+    let asr = Asr::down();
+    let settings = Settings::with_asr(&asr).set("FINALIZE_FLUSH_TIMEOUT_MS", "50000");
+    let gateway = Gateway::start(settings).await;
+    let session = "deleted-flushing";
+    let mut teacher = gateway.open(session, "teacher").await;
+    teacher.store_marked(MARK, 1..=3).await;
+    teacher.close().await;
+    let finalizing = async {
+        let path = format!("{}/finalize", path(session));
+        gateway.post(&path, &json!({})).await
+    };
+    let deleting = async {
+        eventually("it is finalizing", async || {
+            let phase = gateway.state(session).await["phase"].clone();
+            (phase == "finalizing").then_some(()).ok_or(phase)
+        })
+        .await;
+        delete(&gateway, session).await;
+        kept::stays_gone(&gateway, session).await;
+    };
+    let began = std::time::Instant::now();
+    let (answer, ()) = join(finalizing, deleting).await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+    let waited = began.elapsed().as_secs();
+    assert!(waited < 45, "nothing is left to wait for: {waited} s");
     kept::stays_gone(&gateway, session).await;
 }
 

@@ -320,8 +320,14 @@ async fn fault_18_reading_sessions_that_do_not_exist_creates_nothing() {
     }
     assert_eq!(gateway.get("/v1/audio/ws/never-seen").await.status, 426);
     assert_eq!(gateway.delete(session).await.status, 200);
-    let reset = format!("{session}/asr-reset");
-    assert_eq!(gateway.post(&reset, &json!({})).await.status, 200);
+    for action in ["asr-reset", "asr-run", "asr-run?flush=true"] {
+        let path = format!("{session}/{action}");
+        assert_eq!(
+            gateway.post(&path, &json!({})).await.status,
+            200,
+            "{action}"
+        );
+    }
     for path in ["config", "finalize", "resolve"] {
         let bad = gateway
             .post(&format!("{session}/{path}"), &Value::Null)

@@ -261,6 +261,9 @@ async fn students(gateway: &Gateway, session: &str, mark: u16) {
     students.close().await;
 }
 
+/// How the service answers.
+type Answers = fn(&Value) -> Reply;
+
 /// Names the voice after the marked stream that the question's text names.
 fn voice_of(request: &Value) -> String {
     let text = request["asr_text"].as_str().unwrap_or_default();
@@ -288,7 +291,7 @@ fn failing(_: &Value) -> Reply {
 #[tokio::test]
 async fn a_look_up_that_ends_after_the_deletion_leaves_nothing_behind() {
     let asr = Asr::start().await;
-    let answers: [(&str, fn(&Value) -> Reply); 3] = [
+    let answers: [(&str, Answers); 3] = [
         ("with-state", with_state),
         ("without-state", without_state),
         ("failing", failing),
@@ -308,7 +311,7 @@ async fn a_look_up_that_ends_after_the_deletion_leaves_nothing_behind() {
 #[tokio::test]
 async fn an_answer_for_the_deleted_session_is_not_taken_for_the_next_one_with_its_id() {
     let asr = Asr::start().await;
-    let answers: [(&str, fn(&Value) -> Reply); 2] =
+    let answers: [(&str, Answers); 2] =
         [("with-state", with_state), ("without-state", without_state)];
     for (name, answer) in answers {
         let inference = Inference::start_closed(answer).await;

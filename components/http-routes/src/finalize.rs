@@ -73,7 +73,11 @@ pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
     let begun = place(id)?;
     let written = write(id, metadata, limit, begun).await;
     // A session of this id that began meanwhile is not this one.
-    if begun.is_none() || place(id)? != begun {
+    let now_there = place(id)?;
+    if begun.is_none() || now_there != begun {
+        if now_there.is_none() {
+            remove_what_came_late(id).await;
+        }
         return Err(is_gone());
     }
     let marks = written
@@ -143,6 +147,13 @@ async fn write(
 fn place(id: &SessionId) -> Result<Option<u64>, ApiError> {
     let document = session_state::load_session(id.as_str()).map_err(unavailable)?;
     Ok(SessionDocument::read(&document)?.place)
+}
+
+/// The objects of the session may have been removed before `result.json` was written.
+async fn remove_what_came_late(id: &SessionId) {
+    if let Err(error) = finalization::delete_objects(id.as_str().into()).await {
+        eprintln!("session={id} result.json of a deleted session may be left: {error:?}");
+    }
 }
 
 fn is_gone() -> ApiError {

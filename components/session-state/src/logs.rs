@@ -47,11 +47,16 @@ pub fn commit(
     let log_changes =
         !changes.utterances.is_empty() || !changes.merged.is_empty() || !changes.events.is_empty();
     if log_changes {
-        let mut log = record(store, keys, role)?;
+        let stored = record(store, keys, role)?;
+        let mut log = stored.clone();
         // Only what was left before this batch: what it gives up itself is still read until it is
         // written.
         removal::remove_page(store, keys, role, &mut log)?;
-        log.begin(now);
+        // An event for a log that is not there any more must not begin another one.
+        let is_new = |event: &SpeakerEvent| event.identified.is_none();
+        if !changes.utterances.is_empty() || changes.events.iter().any(is_new) {
+            log.begin(now);
+        }
         for utterance in changes.utterances {
             let key = keys.entry(Log::Utterances, role, log.life, log.utterances);
             writes.push((key, utterance));
@@ -65,7 +70,9 @@ pub fn commit(
             writes.push((key, event));
             log.events += 1;
         }
-        writes.push((keys.log(role), write(&log)?));
+        if log != stored {
+            writes.push((keys.log(role), write(&log)?));
+        }
     }
     store.set_many(writes)?;
     if nobody {

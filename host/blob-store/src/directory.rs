@@ -150,6 +150,8 @@ impl Directory {
                         SIDECAR_SUFFIX
                     );
                 }
+                // It was removed in between: a file beside it would be left alone.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
                 Err(error) => tracing::debug!(%error, "no attribute, a file then"),
             }
         }

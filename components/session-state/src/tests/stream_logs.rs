@@ -8,7 +8,7 @@ use crate::layout::{Keys, Log};
 use crate::logs::{self, MAX_PAGE, commit, load_transcript, next_unidentified};
 use crate::removal::reset;
 use crate::views;
-use crate::wit::{Error, Listening, MergedChange, SpeakerEvent, StreamChanges};
+use crate::wit::{Error, Identified, Listening, MergedChange, SpeakerEvent, StreamChanges};
 
 fn texts(store: &MemoryStore, keys: &Keys, role: StreamRole, log: Log) -> Vec<String> {
     logs::read(store, keys, role, log, Some(0), MAX_PAGE)
@@ -236,4 +236,19 @@ fn clients_that_come_and_go_leave_nothing() {
     assert_eq!(records.clients.as_deref(), Some(r#"["a"]"#));
     logs::commit(&store, &keys, STUDENTS, 2, clients("[]")).unwrap();
     assert_eq!(store.values(), Default::default(), "no key is left");
+}
+
+#[test]
+fn an_event_for_a_log_that_is_gone_begins_no_other() {
+    let (store, keys) = (MemoryStore::default(), keys("s"));
+    let late = SpeakerEvent {
+        event: "late".to_owned(),
+        identified: Some(Identified { life: 7, index: 0 }),
+    };
+    let changes = StreamChanges {
+        events: vec![late],
+        ..changes()
+    };
+    logs::commit(&store, &keys, STUDENTS, 9, changes).unwrap();
+    assert_eq!(store.values(), Default::default(), "no key is made");
 }

@@ -38,7 +38,10 @@ mod bindings {
         world: "interview:gateway/session-state-component",
         generate_all,
     });
+    // Its rules are tested natively, where no linker takes the names of a component's exports.
+    #[cfg(target_family = "wasm")]
     use super::SessionState;
+    #[cfg(target_family = "wasm")]
     export!(SessionState);
 }
 

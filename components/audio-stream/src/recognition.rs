@@ -65,8 +65,10 @@ impl Stream<'_> {
             room,
             &inputs,
         )?;
-        // What is left of the sockets of a deleted stream must not bring it back.
-        let is_leftover = self.bridge.state.is_none() && !inputs.iter().any(begins_a_stream);
+        // A stored second begins a stream. What is left of the sockets of a deleted one, or of who
+        // waited for it, must not bring it back.
+        let begins = |input: &Input| matches!(input, Input::Stored(_));
+        let is_leftover = self.bridge.state.is_none() && !inputs.iter().any(begins);
         // Much of what a service says, such as a sentence that is still growing, changes nothing.
         if !is_leftover && self.bridge.state.as_ref() != Some(&outcome.state) {
             self.note_connection(status.connection, &outcome.state)?;
@@ -177,20 +179,6 @@ impl Stream<'_> {
         self.fresh
             .second(self.session, self.role, &self.ingest, second, mute_ms)
             .await
-    }
-}
-
-/// Whether it means something to a stream of which nothing is stored yet.
-const fn begins_a_stream(input: &Input) -> bool {
-    match input {
-        Input::Stored(_) | Input::Flush(_) | Input::Covered(_) => true,
-        Input::Opened(_)
-        | Input::OpenFailed(_)
-        | Input::Text(_)
-        | Input::Closed(_)
-        | Input::Timer
-        | Input::SendFailed(_)
-        | Input::Reset => false,
     }
 }
 

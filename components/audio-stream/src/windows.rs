@@ -113,18 +113,13 @@ impl Windows {
     }
 }
 
-/// Whether it means something to a stream that has had no window yet.
-const fn asks_for_windows(input: &WindowInput) -> bool {
-    matches!(input, WindowInput::Run(_) | WindowInput::Flush(_))
-}
-
 impl Stream<'_> {
     /// Gives the windows what happened. What they found goes into the commit.
     pub fn step_windows(&mut self) -> Result<Vec<WindowAction>, String> {
         if !self.windows.is_asked() {
             return Ok(Vec::new());
         }
-        let look = std::mem::take(&mut self.windows.look);
+        self.windows.look = false;
         let mut inputs = std::mem::take(&mut self.windows.inputs);
         let status = asr_bridge::inspect_windows(self.windows.state.as_deref())?;
         let room = room(status.socket.as_deref()).unwrap_or_else(|| {
@@ -141,9 +136,10 @@ impl Stream<'_> {
             room,
             &inputs,
         )?;
-        // What is left of the sockets of a deleted stream must not bring it back.
-        let is_leftover = self.windows.state.is_none() && !inputs.iter().any(asks_for_windows);
-        if (look || !is_leftover) && self.windows.state.as_ref() != Some(&outcome.state) {
+        // Nothing is stored of the stream: what is left of the sockets of a deleted one, or of who
+        // waited for it, must not bring it back.
+        let is_leftover = self.bridge.state.is_none();
+        if !is_leftover && self.windows.state.as_ref() != Some(&outcome.state) {
             if self.settings.is_windowed() {
                 let after = asr_bridge::inspect_windows(Some(&outcome.state))?.connection;
                 if after != status.connection {

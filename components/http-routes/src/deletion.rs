@@ -50,11 +50,15 @@ pub async fn delete(id: &SessionId, query: &Query<'_>) -> Result<String, ApiErro
 
 /// Gives how many objects there were.
 async fn remove(id: &SessionId) -> Result<u32, ApiError> {
+    // First, since emptying the lanes lets go whoever waits for them: a finalize that finds no session
+    // any more writes nothing.
+    session_state::delete_session(id.as_str()).map_err(unavailable)?;
     try_join_all(StreamRole::ALL.map(|role| empty(lane_call::stream(id, role)))).await?;
     empty(Lane::Live {
         session: id.clone(),
     })
     .await?;
+    // Again: until its lane was emptied a stream may have begun it anew.
     session_state::delete_session(id.as_str()).map_err(unavailable)?;
     finalization::delete_objects(id.as_str().into())
         .await

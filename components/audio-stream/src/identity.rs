@@ -17,7 +17,6 @@ use crate::bindings::interview::gateway::finalization;
 use crate::bindings::interview::gateway::session_state::{self, Unidentified};
 use crate::bindings::realtime::sockets::lanes;
 use crate::bindings::realtime::sockets::types::Event;
-use crate::inference;
 use crate::roles;
 use crate::settings::{InferenceSettings, Settings};
 
@@ -167,7 +166,7 @@ async fn look_up(
         &utterance.text,
         &asked.state,
     );
-    let answer = inference::resolve(settings, body)
+    let answer = inference_client::resolve(settings, body)
         .await
         .map_err(|error| format!("inference request failed: {error}"))?;
     Ok((answer, asked))

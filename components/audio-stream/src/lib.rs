@@ -9,7 +9,6 @@ mod client;
 mod clients;
 mod control;
 mod identity;
-mod inference;
 mod live;
 mod nudges;
 mod outbox;

@@ -33,6 +33,11 @@ impl Nudges {
         }
     }
 
+    /// Whether somebody wants to know what happens.
+    pub fn is_listened_to(&self) -> bool {
+        !self.listening.is_empty()
+    }
+
     /// A client wants to be told what happens in the session.
     pub fn subscribe(&mut self, socket: &str, subscription: Subscription) {
         self.subscriptions.push((socket.into(), subscription));
@@ -83,7 +88,7 @@ impl Nudges {
             };
             post(&lane, role, &message);
         }
-        if self.listening.is_empty() {
+        if !self.is_listened_to() {
             return;
         }
         if let Some(asr_ws_state) = asr_state {

@@ -71,7 +71,9 @@ impl Stream<'_> {
         let is_leftover = self.bridge.state.is_none() && !inputs.iter().any(begins);
         // Much of what a service says, such as a sentence that is still growing, changes nothing.
         if !is_leftover && self.bridge.state.as_ref() != Some(&outcome.state) {
-            self.note_connection(status.connection, &outcome.state)?;
+            if self.nudges.is_listened_to() {
+                self.note_connection(status.connection, &outcome.state)?;
+            }
             self.bridge.state = Some(outcome.state.clone());
             self.changes.bridge = Some(outcome.state);
         }

@@ -22,12 +22,6 @@ pub struct Settings {
     pub provider: String,
     /// None: students are not identified.
     pub inference: Option<InferenceSettings>,
-    /// All settings, as they are the same for every stream.
-    #[expect(
-        dead_code,
-        reason = "for parts of the component that are being written"
-    )]
-    pub domain: &'static interview_settings::Settings,
 }
 
 impl Settings {
@@ -38,7 +32,6 @@ impl Settings {
             windows: windows(&domain.asr, role),
             provider: domain.asr.provider.clone(),
             inference: domain.inference.clone(),
-            domain,
         })
     }
 

@@ -140,7 +140,7 @@ impl Stream<'_> {
         // waited for it, must not bring it back.
         let is_leftover = self.bridge.state.is_none();
         if !is_leftover && self.windows.state.as_ref() != Some(&outcome.state) {
-            if self.settings.is_windowed() {
+            if self.settings.is_windowed() && self.nudges.is_listened_to() {
                 let after = asr_bridge::inspect_windows(Some(&outcome.state))?.connection;
                 if after != status.connection {
                     self.nudges.asr_state(after);

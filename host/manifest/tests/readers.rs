@@ -217,7 +217,7 @@ fn the_repositorys_own_manifest_is_read() {
     let app = App::from_spin_toml(&path).unwrap();
     assert_eq!(app.name, "interview-gateway");
     assert_eq!(app.warnings, [""; 0]);
-    assert_eq!(app.triggers.len(), 2);
+    assert_eq!(app.triggers.len(), 3);
     assert_eq!(app.components["audio-stream"].dependencies.len(), 3);
     assert!(app.variables["aliyun_dashscope_api_key"].secret);
     assert!(

@@ -1,8 +1,8 @@
 //! Leaf component: owns every key of the key-value store, and with them the rules of who writes
-//! what ([`layout`]). It keeps documents as they come and looks into those only that several
+//! what (`layout.rs`). It keeps documents as they come and looks into those only that several
 //! writers share: config, roster, clusters and bindings.
 //!
-//! This file only translates the interface; the rules are written against [`store::Store`].
+//! This file only translates the interface; the rules are written against the trait in `store.rs`.
 
 mod answers;
 mod finalization;

@@ -146,6 +146,19 @@ impl Keys {
         format!("{}{kind}", self.session)
     }
 
+    /// Every record of a stream, in the order in which `views` reads them; all go when it is deleted.
+    pub fn records(&self, role: StreamRole) -> [String; 7] {
+        [
+            self.ingest(role),
+            self.bridge(role),
+            self.windows(role),
+            self.clients(role),
+            self.figures(role),
+            self.capture(role),
+            self.log(role),
+        ]
+    }
+
     fn record(&self, kind: &str, role: StreamRole) -> String {
         format!("{}{kind}/{}", self.session, role.as_str())
     }

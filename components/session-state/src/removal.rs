@@ -93,15 +93,7 @@ pub fn delete_stream(store: &impl Store, keys: &Keys, role: StreamRole) -> Resul
             remove_noted(store, keys, role, &mut log)?;
         }
     }
-    store.delete_many(&[
-        keys.ingest(role),
-        keys.bridge(role),
-        keys.windows(role),
-        keys.clients(role),
-        keys.figures(role),
-        keys.capture(role),
-        keys.log(role),
-    ])
+    store.delete_many(&keys.records(role))
 }
 
 /// Deletes a page and notes that it is gone, so that each call that is cut short gets further.

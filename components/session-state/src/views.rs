@@ -61,15 +61,7 @@ pub fn read(
         keys.finalization(),
     ];
     for role in StreamRole::ALL {
-        wanted.extend([
-            keys.ingest(role),
-            keys.bridge(role),
-            keys.windows(role),
-            keys.clients(role),
-            keys.figures(role),
-            keys.capture(role),
-            keys.log(role),
-        ]);
+        wanted.extend(keys.records(role));
     }
     let mut found = store.get_list(&wanted)?.into_iter();
     let mut next = || found.next().flatten().filter(|text| !text.is_empty());

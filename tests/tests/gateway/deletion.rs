@@ -142,7 +142,9 @@ async fn of_a_session_that_a_client_comes_back_to_while_it_is_deleted_the_store_
                     _ => return acked,
                 }
             }
-            again.close().await;
+            // A deletion that finds it removes it once more, and closes it.
+            again.send(&json!({"type": "close"})).await;
+            end_of(&mut again).await;
             acked
         };
         let (acked, _) = join(client, force(&gateway, &session)).await;

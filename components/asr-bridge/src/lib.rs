@@ -3,7 +3,7 @@
 
 use bindings::exports::interview::gateway::asr_bridge as wit;
 use bindings::interview::gateway::types::Seconds;
-use funasr::{Action, Connection, Input, Sentence, Settings, State};
+use funasr::{Action, Connection, Failure, Input, Sentence, Settings, State};
 use serde::de::DeserializeOwned;
 
 mod windows;
@@ -202,6 +202,22 @@ fn action(action: Action) -> wit::Action {
         Action::Flushed { id, untranscribed } => {
             wit::Action::Flushed(wit::Flushed { id, untranscribed })
         }
+        Action::Failed { failure, why } => wit::Action::Failed(failed(failure, why)),
         Action::Note(text) => wit::Action::Note(text),
     }
+}
+
+fn failed(failure: Failure, why: String) -> wit::Failed {
+    let failure = match failure {
+        Failure::Unauthorized => wit::Failure::Unauthorized,
+        Failure::Refused => wit::Failure::Refused,
+        Failure::Unreachable => wit::Failure::Unreachable,
+        Failure::StartTimeout => wit::Failure::StartTimeout,
+        Failure::FinishTimeout => wit::Failure::FinishTimeout,
+        Failure::Failed => wit::Failure::Failed,
+        Failure::Closed => wit::Failure::Closed,
+        Failure::SendRefused => wit::Failure::SendRefused,
+        Failure::Unasked => wit::Failure::Unasked,
+    };
+    wit::Failed { failure, why }
 }

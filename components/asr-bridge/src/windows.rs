@@ -92,6 +92,7 @@ pub fn action(action: Action) -> wit::WindowAction {
             at_end,
             failed,
         }),
+        Action::Failed { failure, why } => wit::WindowAction::Failed(super::failed(failure, why)),
         Action::Note(text) => wit::WindowAction::Note(text),
     }
 }

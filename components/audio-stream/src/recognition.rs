@@ -4,7 +4,7 @@
 use interview_session::lane::{FlushAnswer, LaneAnswer};
 
 use crate::bindings::interview::gateway::asr_bridge::{
-    self, Action, Connection, Input, Open, OpenFailed, SendSeconds,
+    self, Action, Connection, Failed, Failure, Input, Open, OpenFailed, SendSeconds,
 };
 use crate::bindings::realtime::sockets::types::Payload;
 use crate::bindings::realtime::sockets::{lanes, sockets, timers};
@@ -124,6 +124,10 @@ impl Stream<'_> {
                     let _ = lanes::reply(&flushed.id, &answer.to_body());
                     Ok(())
                 }
+                Action::Failed(failed) => {
+                    self.log_failure(&failed);
+                    Ok(())
+                }
                 Action::Note(text) => {
                     self.log(&text);
                     Ok(())
@@ -135,6 +139,11 @@ impl Stream<'_> {
                 self.bridge.push(input);
             }
         }
+    }
+
+    /// Of either path.
+    pub fn log_failure(&self, failed: &Failed) {
+        self.log(&format!("{} reason={}", failed.why, name(failed.failure)));
     }
 
     pub fn open(&self, open: Open) -> Result<(), String> {
@@ -188,6 +197,21 @@ impl Stream<'_> {
 pub fn room(socket: Option<&str>) -> Option<u32> {
     let room = socket.map_or(Ok(0), sockets::room).ok()?;
     Some(room.saturating_sub(CONTROL_ROOM))
+}
+
+/// As it is written in logs and metrics.
+const fn name(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Unauthorized => "unauthorized",
+        Failure::Refused => "refused",
+        Failure::Unreachable => "unreachable",
+        Failure::StartTimeout => "start-timeout",
+        Failure::FinishTimeout => "finish-timeout",
+        Failure::Failed => "failed",
+        Failure::Closed => "closed",
+        Failure::SendRefused => "send-refused",
+        Failure::Unasked => "unasked",
+    }
 }
 
 fn refused(error: sockets::Error) -> Input {

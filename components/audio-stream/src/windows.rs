@@ -199,6 +199,10 @@ impl Stream<'_> {
                     self.answer_run(ran);
                     Ok(())
                 }
+                WindowAction::Failed(failed) => {
+                    self.log_failure(&failed);
+                    Ok(())
+                }
                 WindowAction::Note(text) => {
                     self.log(&text);
                     Ok(())

@@ -12,6 +12,7 @@
 
 mod arrivals;
 mod chance;
+mod failure;
 mod machine;
 mod message;
 mod pace;
@@ -20,6 +21,7 @@ mod settings;
 mod state;
 pub mod windows;
 
+pub use failure::Failure;
 pub use machine::{Action, Input, Sentence, step};
 pub use phase::Connection;
 pub use settings::Settings;

@@ -6,6 +6,7 @@ mod given_up;
 pub(crate) mod service;
 
 use crate::chance::backoff_ms;
+use crate::failure::Failure;
 use crate::message::shorten;
 use crate::phase::Phase;
 use crate::settings::{MAX_FLUSHES, Settings};
@@ -78,6 +79,8 @@ pub enum Action {
     Partial { start_ms: u64, text: String },
     /// The flush is over; so many stored seconds are not final.
     Flushed { id: String, untranscribed: u32 },
+    /// The connection or its task failed, and will be tried again: worth a line in the log, and a count.
+    Failed { failure: Failure, why: String },
     /// Worth a line in the log.
     Note(String),
 }
@@ -148,7 +151,7 @@ impl Machine<'_> {
                 reason,
             } => {
                 if self.is_current(&task) {
-                    self.fail(service::refusal(status, &reason));
+                    self.fail(Failure::of_open(status), service::refusal(status, &reason));
                 }
             }
             Input::Text { task, text } => self.text(&task, &text),
@@ -156,7 +159,10 @@ impl Machine<'_> {
             Input::Timer => self.state.timer_at = None,
             Input::SendFailed(reason) => {
                 if self.state.phase.socket().is_some() {
-                    self.fail(format!("the ASR connection takes no frames: {reason}"));
+                    self.fail(
+                        Failure::SendRefused,
+                        format!("the ASR connection takes no frames: {reason}"),
+                    );
                 }
             }
             Input::Flush(id) => {
@@ -185,14 +191,17 @@ impl Machine<'_> {
         }
     }
 
-    fn fail(&mut self, why: String) {
+    fn fail(&mut self, failure: Failure, why: String) {
         self.close_socket();
-        self.fail_without_socket(why);
+        self.fail_without_socket(failure, why);
     }
 
-    fn fail_without_socket(&mut self, why: String) {
+    fn fail_without_socket(&mut self, failure: Failure, why: String) {
         let why = shorten(why.trim());
-        self.note(format!("{why}; what was not final will be sent again"));
+        self.actions.push(Action::Failed {
+            failure,
+            why: format!("{why}; what was not final will be sent again"),
+        });
         self.state.failures = self.state.failures.saturating_add(1);
         self.state.last_error = Some(why);
         let until = self.now + backoff_ms(self.state.failures, self.random);

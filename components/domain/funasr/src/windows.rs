@@ -14,7 +14,7 @@ mod state;
 mod stretch;
 mod task;
 
-use crate::State as Bridge;
+use crate::{Failure, State as Bridge};
 pub use settings::{MAX_RUNS, WindowSettings};
 pub use state::{State, Status};
 pub use stretch::{Range, uncovered};
@@ -87,6 +87,9 @@ pub enum Action {
     },
     /// A run or a flush is over.
     Ran(Ran),
+    /// The connection or its task failed, and the window will be begun again: worth a line in the log,
+    /// and a count.
+    Failed { failure: Failure, why: String },
     /// Worth a line in the log.
     Note(String),
 }

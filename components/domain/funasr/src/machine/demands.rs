@@ -4,6 +4,7 @@
 use super::{Action, Machine};
 use crate::SECOND_MS;
 use crate::chance::task_uuid;
+use crate::failure::Failure;
 use crate::message;
 use crate::phase::Phase;
 use crate::settings::{FINISH_TIMEOUT_MS, IDLE_FINISH_MS, QUIET_TASK_MS};
@@ -15,15 +16,20 @@ const TIMER_LOST_MS: u64 = 1_000;
 
 impl Machine<'_> {
     pub(super) fn check_deadlines(&mut self) {
-        let late = match &self.state.phase {
-            Phase::Connecting { deadline, .. } if *deadline <= self.now => "no connection in time",
-            Phase::Starting { deadline, .. } if *deadline <= self.now => "no task-started in time",
-            Phase::Finishing { deadline, .. } if *deadline <= self.now => {
-                "no task-finished in time"
+        let (failure, missing, deadline) = match &self.state.phase {
+            Phase::Connecting { deadline, .. } => (Failure::Unreachable, "connection", deadline),
+            Phase::Starting { deadline, .. } => (Failure::StartTimeout, "task-started", deadline),
+            Phase::Finishing { deadline, .. } => {
+                (Failure::FinishTimeout, "task-finished", deadline)
             }
-            _ => return,
+            Phase::Idle | Phase::Waiting { .. } | Phase::Running(_) => return,
         };
-        self.fail(format!("the ASR service gave {late}"));
+        if *deadline <= self.now {
+            self.fail(
+                failure,
+                format!("the ASR service gave no {missing} in time"),
+            );
+        }
     }
 
     /// Moves what the cursors allow: opens, sends, finishes.

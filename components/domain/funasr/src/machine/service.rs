@@ -2,6 +2,7 @@
 
 use super::{Action, Machine, Sentence};
 use crate::SECOND_MS;
+use crate::failure::Failure;
 use crate::message::{self, AudioFormat, Heard, ServiceEvent, shorten};
 use crate::phase::{Phase, Running};
 use crate::settings::FINISH_TIMEOUT_MS;
@@ -52,7 +53,9 @@ impl Machine<'_> {
                 self.partial(heard);
             }
             ServiceEvent::Finished(heard) => self.finished(heard),
-            ServiceEvent::Failed(why) => self.fail(format!("the ASR task failed: {why}")),
+            ServiceEvent::Failed(why) => {
+                self.fail(Failure::Failed, format!("the ASR task failed: {why}"));
+            }
             ServiceEvent::Unknown(why) => self.note(format!("the ASR service: {why}")),
         }
     }
@@ -144,7 +147,10 @@ impl Machine<'_> {
             self.state.phase,
             Phase::Running(_) | Phase::Finishing { .. }
         ) {
-            self.fail("the ASR service finished a task that had not begun".into());
+            self.fail(
+                Failure::Unasked,
+                "the ASR service finished a task that had not begun".into(),
+            );
             return;
         }
         if let Some(heard) = heard {
@@ -153,7 +159,10 @@ impl Machine<'_> {
         let complete = matches!(self.state.phase, Phase::Finishing { .. });
         if !complete {
             // Nobody asked it to: what it did not make final is sent again.
-            self.fail("the ASR service finished the task by itself".into());
+            self.fail(
+                Failure::Unasked,
+                "the ASR service finished the task by itself".into(),
+            );
             return;
         }
         self.state.final_ms = self
@@ -182,9 +191,10 @@ impl Machine<'_> {
             return;
         }
         let reason = shorten(reason);
-        self.fail_without_socket(format!(
-            "the ASR connection was closed (code {code}) {reason}"
-        ));
+        self.fail_without_socket(
+            Failure::Closed,
+            format!("the ASR connection was closed (code {code}) {reason}"),
+        );
     }
 }
 

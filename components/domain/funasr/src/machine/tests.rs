@@ -434,6 +434,62 @@ fn a_failed_task_is_told_and_replaced() {
 }
 
 #[test]
+fn every_failure_says_its_kind() {
+    let kinds = |actions: &[Action]| {
+        let of = |action: &Action| match action {
+            Action::Failed { failure, .. } => Some(*failure),
+            _ => None,
+        };
+        actions.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let asked = || {
+        let mut stream = Stream::new();
+        stream.store(1);
+        stream
+    };
+    let running = || {
+        let mut stream = asked();
+        stream.start("s1");
+        stream
+    };
+    let refused = |status| {
+        let mut stream = asked();
+        let (task, reason) = (stream.task(), "no".into());
+        stream.give([Input::OpenFailed {
+            task,
+            status,
+            reason,
+        }])
+    };
+    assert_eq!(kinds(&refused(Some(401))), [Failure::Unauthorized]);
+    assert_eq!(kinds(&refused(Some(503))), [Failure::Refused]);
+    assert_eq!(kinds(&refused(None)), [Failure::Unreachable]);
+    let mut stream = asked();
+    stream.now += 60_000;
+    assert_eq!(kinds(&stream.give([Input::Timer])), [Failure::Unreachable]);
+    let mut stream = asked();
+    let (task, socket) = (stream.task(), "s1".into());
+    stream.give([Input::Opened { task, socket }]);
+    stream.now += 60_000;
+    assert_eq!(kinds(&stream.give([Input::Timer])), [Failure::StartTimeout]);
+    let mut stream = running();
+    stream.give([Input::Flush("f".into())]);
+    stream.now += FINISH_TIMEOUT_MS;
+    assert_eq!(
+        kinds(&stream.give([Input::Timer])),
+        [Failure::FinishTimeout]
+    );
+    let failed = serde_json::json!({"header": {"event": "task-failed"}});
+    assert_eq!(kinds(&running().event(&failed)), [Failure::Failed]);
+    assert_eq!(kinds(&running().closed()), [Failure::Closed]);
+    let gone = [Input::SendFailed("it is gone".into())];
+    assert_eq!(kinds(&running().give(gone)), [Failure::SendRefused]);
+    assert_eq!(kinds(&running().finished()), [Failure::Unasked]);
+    let names: std::collections::BTreeSet<_> = Failure::ALL.map(Failure::name).into();
+    assert_eq!(names.len(), Failure::ALL.len());
+}
+
+#[test]
 fn a_long_silence_is_finished_so_that_a_replay_stays_short() {
     let mut stream = Stream::new();
     stream.settings.catch_up_speed = 1_000.0;

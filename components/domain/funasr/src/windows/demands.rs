@@ -5,6 +5,7 @@ use super::settings::ROOM_RETRY_MS;
 use super::stretch::{self, Next};
 use super::{Action, Machine};
 use crate::chance::task_uuid;
+use crate::failure::Failure;
 use crate::message;
 
 /// What a run is told where there is no service to ask.
@@ -30,16 +31,16 @@ impl Machine<'_> {
     }
 
     pub(super) fn check_deadline(&mut self) {
-        let missing = match &self.state.phase {
-            Phase::Connecting { .. } => "no connection",
-            Phase::Starting { .. } => "no task-started",
-            Phase::Sending { .. } => "not enough room for the audio",
-            Phase::Finishing { .. } => "no task-finished",
+        let (failure, missing) = match &self.state.phase {
+            Phase::Connecting { .. } => (Failure::Unreachable, "no connection"),
+            Phase::Starting { .. } => (Failure::StartTimeout, "no task-started"),
+            Phase::Sending { .. } => (Failure::SendRefused, "not enough room for the audio"),
+            Phase::Finishing { .. } => (Failure::FinishTimeout, "no task-finished"),
             Phase::Idle | Phase::Waiting { .. } => return,
         };
         let deadline = self.state.phase.task().map(|task| task.deadline);
         if deadline.is_some_and(|deadline| deadline <= self.now) {
-            self.fail(format!("the ASR service gave {missing} in time"));
+            self.fail(failure, format!("the ASR service gave {missing} in time"));
         }
     }
 

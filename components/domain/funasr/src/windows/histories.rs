@@ -196,7 +196,7 @@ impl World {
                         self.answers.push(ran);
                     }
                 }
-                Action::Note(_) => {}
+                Action::Note(_) | Action::Failed { .. } => {}
             }
         }
         let task = self.windows.state.phase.task();

@@ -3,6 +3,7 @@
 use super::phase::{Heard, Phase};
 use super::settings::{MAX_SENTENCES, MAX_TEXT_BYTES, backoff_ms};
 use super::{Action, Machine, State};
+use crate::failure::Failure;
 use crate::machine::service::refusal;
 use crate::message::{self, AudioFormat, ServiceEvent, shorten};
 
@@ -36,7 +37,7 @@ impl Machine<'_> {
 
     pub(super) fn open_failed(&mut self, task: &str, status: Option<u16>, reason: &str) {
         if self.is_current(task) {
-            self.fail(refusal(status, reason));
+            self.fail(Failure::of_open(status), refusal(status, reason));
         }
     }
 
@@ -58,7 +59,9 @@ impl Machine<'_> {
             ServiceEvent::Result(Some(heard)) => self.sentence(heard),
             ServiceEvent::Result(None) | ServiceEvent::Partial(_) => {}
             ServiceEvent::Finished(heard) => self.finished(heard),
-            ServiceEvent::Failed(why) => self.fail(format!("the ASR task failed: {why}")),
+            ServiceEvent::Failed(why) => {
+                self.fail(Failure::Failed, format!("the ASR task failed: {why}"));
+            }
             ServiceEvent::Unknown(why) => self.note(format!("the ASR service: {why}")),
         }
     }
@@ -106,7 +109,10 @@ impl Machine<'_> {
 
     fn finished(&mut self, heard: Option<message::Heard>) {
         if !matches!(self.state.phase, Phase::Finishing { .. }) {
-            self.fail("the ASR service finished the task by itself".into());
+            self.fail(
+                Failure::Unasked,
+                "the ASR service finished the task by itself".into(),
+            );
             return;
         }
         if let Some(heard) = heard {
@@ -133,27 +139,34 @@ impl Machine<'_> {
     pub(super) fn closed(&mut self, task: &str, code: u16, reason: &str) {
         if self.is_current(task) {
             let reason = shorten(reason);
-            self.fail_without_socket(format!(
-                "the ASR connection was closed (code {code}) {reason}"
-            ));
+            self.fail_without_socket(
+                Failure::Closed,
+                format!("the ASR connection was closed (code {code}) {reason}"),
+            );
         }
     }
 
     pub(super) fn send_failed(&mut self, reason: &str) {
         if self.state.phase.socket().is_some() {
-            self.fail(format!("the ASR connection takes no frames: {reason}"));
+            self.fail(
+                Failure::SendRefused,
+                format!("the ASR connection takes no frames: {reason}"),
+            );
         }
     }
 
     /// Nothing of the window counts; the cursor stays.
-    pub(super) fn fail(&mut self, why: String) {
+    pub(super) fn fail(&mut self, failure: Failure, why: String) {
         self.close_socket();
-        self.fail_without_socket(why);
+        self.fail_without_socket(failure, why);
     }
 
-    fn fail_without_socket(&mut self, why: String) {
+    fn fail_without_socket(&mut self, failure: Failure, why: String) {
         let why = shorten(why.trim());
-        self.note(format!("{why}; the window will be begun again"));
+        self.actions.push(Action::Failed {
+            failure,
+            why: format!("{why}; the window will be begun again"),
+        });
         self.state.failures = self.state.failures.saturating_add(1);
         self.answer_all_failed(&why);
         self.state.last_error = Some(why);

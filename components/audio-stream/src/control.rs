@@ -19,11 +19,15 @@ const NORMAL: u16 = 1000;
 
 impl Stream<'_> {
     pub async fn message(&mut self, message: Message) -> Result<(), String> {
+        let parsed = LaneMessage::parse(&message.body);
         let Some(call) = message.call else {
-            self.log("a message that nobody awaits is not for a stream");
+            match parsed {
+                Ok(LaneMessage::Resume {}) => self.resume(),
+                other => self.log(&format!("nobody awaits a message of a stream: {other:?}")),
+            }
             return Ok(());
         };
-        match LaneMessage::parse(&message.body) {
+        match parsed {
             Ok(LaneMessage::Flush {}) if self.settings.is_windowed() => self.windows.flush(&call),
             Ok(LaneMessage::Flush {}) => self.bridge.push(Input::Flush(call)),
             Ok(LaneMessage::RunWindow { flush }) => self.windows.run(&call, flush),
@@ -52,6 +56,15 @@ impl Stream<'_> {
             other => self.log(&format!("a message is not for a stream: {other:?}")),
         }
         Ok(())
+    }
+
+    /// Does what the timers of an earlier process would have done.
+    fn resume(&mut self) {
+        self.bridge.ring();
+        self.windows.ring();
+        if self.settings.is_windowed() {
+            self.windows.look();
+        }
     }
 
     /// Forgets transcript, backlog and connections; what came before in this batch is done first.

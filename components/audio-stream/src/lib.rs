@@ -13,6 +13,7 @@ mod live;
 mod nudges;
 mod outbox;
 mod recognition;
+mod resume;
 mod roles;
 mod settings;
 mod stream;
@@ -42,6 +43,10 @@ struct AudioStream;
 impl startup::Guest for AudioStream {
     fn check() -> Result<(), String> {
         settings::all().map(|_| ())
+    }
+
+    async fn resume(cursor: Option<u64>) -> Result<startup::Errands, String> {
+        resume::errands(cursor)
     }
 }
 

@@ -11,3 +11,11 @@ pub fn wit(role: StreamRole) -> types::StreamRole {
         StreamRole::Students => types::StreamRole::Students,
     }
 }
+
+pub fn domain(role: types::StreamRole) -> StreamRole {
+    match role {
+        types::StreamRole::Mixed => StreamRole::Mixed,
+        types::StreamRole::Teacher => StreamRole::Teacher,
+        types::StreamRole::Students => StreamRole::Students,
+    }
+}

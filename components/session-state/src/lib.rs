@@ -8,6 +8,7 @@ mod answers;
 mod finalization;
 mod host_store;
 mod layout;
+mod left;
 mod live;
 mod log_record;
 mod logs;
@@ -194,6 +195,10 @@ impl wit::Guest for SessionState {
         sessions::list(&HostStore::open()?, cursor, limit)
     }
 
+    fn list_streams(cursor: Option<u64>) -> Result<wit::StreamsPage, Error> {
+        left::list(&HostStore::open()?, cursor)
+    }
+
     fn load_live(session: String) -> Result<wit::LiveRecords, Error> {
         let (store, keys) = open(&session)?;
         live::load(&store, &keys)
@@ -252,6 +257,14 @@ fn role(role: wit_types::StreamRole) -> StreamRole {
         wit_types::StreamRole::Mixed => StreamRole::Mixed,
         wit_types::StreamRole::Teacher => StreamRole::Teacher,
         wit_types::StreamRole::Students => StreamRole::Students,
+    }
+}
+
+fn wit_role(role: StreamRole) -> wit_types::StreamRole {
+    match role {
+        StreamRole::Mixed => wit_types::StreamRole::Mixed,
+        StreamRole::Teacher => wit_types::StreamRole::Teacher,
+        StreamRole::Students => wit_types::StreamRole::Students,
     }
 }
 

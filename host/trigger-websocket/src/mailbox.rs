@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Accessor;
 
 use crate::bindings::App;
+use crate::bindings::exports::realtime::sockets::startup::Errands;
 use crate::bindings::exports::realtime::sockets::upgrades::{Admission, Refusal, Request};
 use crate::bindings::realtime::sockets::types;
 use crate::capability::Ctx;
@@ -75,6 +76,27 @@ impl Mailbox for AppMailbox {
             };
             Err(HandleError { reason })
         })
+    }
+}
+
+impl crate::resume::App for AppMailbox {
+    async fn resume(&self, cursor: Option<u64>) -> Result<Errands, String> {
+        match self.pool.call(ResumeCall(cursor)).await {
+            Ok(answer) => answer,
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+struct ResumeCall(Option<u64>);
+
+impl Call for ResumeCall {
+    type Answer = Result<Errands, String>;
+
+    async fn run(self, accessor: &Accessor<Ctx>, app: &App) -> wasmtime::Result<Self::Answer> {
+        app.realtime_sockets_startup()
+            .call_resume(accessor, self.0)
+            .await
     }
 }
 

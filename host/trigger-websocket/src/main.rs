@@ -15,6 +15,7 @@ mod http_component;
 mod instance_pool;
 mod launch;
 mod mailbox;
+mod resume;
 mod service;
 mod startup;
 mod stores;

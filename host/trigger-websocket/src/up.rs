@@ -24,7 +24,7 @@ use crate::instance_pool::{InstancePool, PoolLimits};
 use crate::mailbox::AppMailbox;
 use crate::service::{AppService, Target};
 use crate::stores::Stores;
-use crate::{engine, startup, variables};
+use crate::{engine, resume, startup, variables};
 
 /// Connections that are still open may take a moment longer than the sockets in them.
 const LISTENER_GRACE: Duration = Duration::from_secs(1);
@@ -230,6 +230,7 @@ impl Assembly<'_> {
                 let pool = InstancePool::new(&self.engine, pre, grants, self.pool_limits());
                 let mailbox = AppMailbox::new(pool);
                 self.lanes.start(Arc::new(mailbox.clone()));
+                tokio::spawn(resume::run(mailbox.clone(), self.lanes.clone()));
                 Some(mailbox)
             } else {
                 None

@@ -228,3 +228,15 @@ async fn what_a_component_prints_is_in_the_log() {
     let log = host.stop();
     assert!(log.contains("a line of its own"), "{log}");
 }
+
+#[tokio::test]
+async fn lanes_that_the_component_names_at_the_start_are_told_once_and_a_failure_is_tried_again() {
+    let host = Host::start(&["--variable", "errands=one broken two"]);
+    host.logs("work of an earlier run goes on lanes=3");
+    for lane in ["one", "broken", "two"] {
+        host.logs(&format!("{lane}: resumed"));
+    }
+    host.logs("what is left to do cannot be found out, trying again: told to");
+    let log = host.stop();
+    assert_eq!(log.matches(": resumed").count(), 3, "{log}");
+}

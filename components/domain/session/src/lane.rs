@@ -98,6 +98,9 @@ pub enum LaneMessage {
         /// When no whole window is left, a last, shorter one will do.
         flush: bool,
     },
+    /// To a stream's lane: the host was started again, and the timers that an earlier process had
+    /// set are gone. It carries nothing: what is left to do is in the stream's records.
+    Resume {},
     /// To a stream's lane, as a call: forget transcript and backlog; answered with [`ResetAnswer`].
     Reset {},
     /// To a stream's lane, as a call: append a speaker event. Answered with [`Done`].

@@ -6,6 +6,7 @@ mod crashes;
 mod fixture;
 mod interleaving;
 mod interruptions;
+mod left;
 mod list;
 mod live_log;
 mod memory_store;

@@ -22,6 +22,7 @@ name = "echo"
 [variables]
 greeting = { default = "hello" }
 at_start = { default = "" }
+errands = { default = "" }
 secret = { default = "not for the component" }
 [[trigger.websocket]]
 route = "/..."
@@ -34,6 +35,7 @@ environment = { COLOUR = "green" }
 [component.echo.variables]
 greeting = "{{ greeting }}"
 at_start = "{{ at_start }}"
+errands = "{{ errands }}"
 "#;
 
 static GUEST: LazyLock<PathBuf> = LazyLock::new(build_guest);
@@ -145,6 +147,19 @@ impl Host {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Waits until its log has this.
+    pub fn logs(&self, part: &str) {
+        let start = Instant::now();
+        loop {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+            if log.contains(part) {
+                return;
+            }
+            assert!(start.elapsed() < WAIT, "no {part:?} in {log}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Sends SIGTERM.

@@ -54,6 +54,30 @@ impl startup::Guest for Echo {
             _ => Ok(()),
         }
     }
+
+    /// The setting `errands` has a page per word, each names a lane; `broken` fails the first time.
+    async fn resume(cursor: Option<u64>) -> Result<startup::Errands, String> {
+        let words = config::get("errands").ok().flatten().unwrap_or_default();
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let at = cursor.unwrap_or(0);
+        let Some(word) = usize::try_from(at).ok().and_then(|at| words.get(at)) else {
+            return Ok(startup::Errands {
+                items: Vec::new(),
+                cursor: None,
+            });
+        };
+        let store = store::open("default").map_err(|error| format!("{error:?}"))?;
+        if *word == "broken" && atomics::increment(&store, "broken".into(), 1) == Ok(1) {
+            return Err("told to".into());
+        }
+        Ok(startup::Errands {
+            items: vec![startup::Errand {
+                lane: (*word).to_owned(),
+                body: b"resumed".to_vec(),
+            }],
+            cursor: Some(at + 1),
+        })
+    }
 }
 
 impl upgrades::Guest for Echo {
@@ -90,8 +114,11 @@ impl mailbox::Guest for Echo {
                     }
                 }
                 Event::Message(message) => {
-                    if let Some(call) = message.call {
-                        let _ = lanes::reply(&call, &message.body);
+                    match message.call {
+                        Some(call) => drop(lanes::reply(&call, &message.body)),
+                        None => {
+                            println!("{lane}: {}", String::from_utf8_lossy(&message.body));
+                        }
                     }
                 }
                 Event::Timer(fired) => println!("timer {}", fired.name),

@@ -2,6 +2,7 @@
 //! description of the frames, and the numbers of live frames against each other.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -116,40 +117,73 @@ impl Gateway {
     /// # Errors
     /// The handshake is refused.
     pub async fn open_path(&self, path: &str) -> Result<AudioSocket, Refused> {
-        let request = format!("ws://{}{path}", self.address()).into_client_request();
-        let config = WebSocketConfig::default().max_write_buffer_size(64 << 20);
-        let connecting = connect_async_with_config(request.expect("a request"), Some(config), true);
-        match in_time("the handshake", connecting).await {
-            Ok((socket, _)) => {
-                let channel = Channel::of(path);
-                Ok(AudioSocket {
-                    socket,
-                    session: String::new(),
-                    role: String::new(),
-                    channel,
-                    is_subscribed: channel == Channel::Live,
-                    live_seq: 0,
-                })
-            }
-            Err(Error::Http(response)) => {
-                let body = response.body().as_deref().unwrap_or_default();
-                let answer = Answer {
-                    status: response.status().as_u16(),
-                    headers: response.headers().clone(),
-                    body: bytes::Bytes::copy_from_slice(body),
-                };
-                contract::check_answer("GET", path, &answer);
-                Err(Refused {
-                    status: answer.status,
-                    body: serde_json::from_slice(body).unwrap_or(Value::Null),
-                })
-            }
-            Err(error) => panic!("{path}: {error}"),
+        match connect(self.address(), path).await {
+            Ok(socket) => Ok(socket),
+            Err(NoSocket::Refused(refused)) => Err(refused),
+            Err(NoSocket::Lost(error)) => panic!("{path}: {error}"),
         }
     }
 }
 
+/// Why there is no connection.
+enum NoSocket {
+    /// The handshake was answered, with no.
+    Refused(Refused),
+    /// Nobody is there, or not for long enough.
+    Lost(Error),
+}
+
+/// Opens a path as it is written.
+async fn connect(address: SocketAddr, path: &str) -> Result<AudioSocket, NoSocket> {
+    let request = format!("ws://{address}{path}").into_client_request();
+    let config = WebSocketConfig::default().max_write_buffer_size(64 << 20);
+    let connecting = connect_async_with_config(request.expect("a request"), Some(config), true);
+    match in_time("the handshake", connecting).await {
+        Ok((socket, _)) => {
+            let channel = Channel::of(path);
+            Ok(AudioSocket {
+                socket,
+                session: String::new(),
+                role: String::new(),
+                channel,
+                is_subscribed: channel == Channel::Live,
+                live_seq: 0,
+            })
+        }
+        Err(Error::Http(response)) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            let answer = Answer {
+                status: response.status().as_u16(),
+                headers: response.headers().clone(),
+                body: bytes::Bytes::copy_from_slice(body),
+            };
+            contract::check_answer("GET", path, &answer);
+            Err(NoSocket::Refused(Refused {
+                status: answer.status,
+                body: serde_json::from_slice(body).unwrap_or(Value::Null),
+            }))
+        }
+        Err(error) => Err(NoSocket::Lost(error)),
+    }
+}
+
 impl AudioSocket {
+    /// Opens the stream of a role at a gateway that may not be there.
+    ///
+    /// # Errors
+    /// It refuses, or is gone: the text says what happened.
+    pub async fn try_open(address: SocketAddr, session: &str, role: &str) -> Result<Self, String> {
+        match connect(address, &format!("/v1/audio/ws/{session}/{role}")).await {
+            Ok(mut socket) => {
+                socket.session = session.to_owned();
+                socket.role = role.to_owned();
+                Ok(socket)
+            }
+            Err(NoSocket::Refused(refused)) => Err(format!("{refused:?}")),
+            Err(NoSocket::Lost(error)) => Err(error.to_string()),
+        }
+    }
+
     /// Sends a JSON frame.
     pub async fn send(&mut self, frame: &Value) {
         self.send_text(frame.to_string()).await;
@@ -187,8 +221,14 @@ impl AudioSocket {
 
     /// The next frame; pings and pongs are passed over.
     pub async fn next(&mut self) -> Received {
+        in_time("a frame of the gateway", self.next_at_any_time()).await
+    }
+
+    /// As [`AudioSocket::next`], where nobody knows whether there will be one. Nothing is lost when it is
+    /// dropped while it waits.
+    pub async fn next_at_any_time(&mut self) -> Received {
         loop {
-            match in_time("a frame of the gateway", self.socket.next()).await {
+            match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
                     let frame = serde_json::from_str(&text).expect("frames are JSON");
                     self.check(&frame);

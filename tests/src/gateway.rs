@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::asr::Asr;
 use crate::build;
@@ -58,6 +59,8 @@ pub struct Gateway {
     state: TempDir,
     log: Log,
     process: Option<Process>,
+    /// Where it listens now; none while it does not run.
+    listens_at: watch::Sender<Option<SocketAddr>>,
     /// Then everyone who uses it shows its log.
     is_shared: bool,
 }
@@ -78,6 +81,21 @@ impl Gateway {
         .await
     }
 
+    /// As [`Gateway::start`], at an address that stays the same over restarts, for clients that know but
+    /// one.
+    pub async fn start_at_one_address(settings: Settings) -> Self {
+        // Others take their ports on 127.0.0.1: this one stays free.
+        let address = SocketAddr::from((Ipv4Addr::new(127, 78, 0, 1), 0));
+        let listen = TcpListener::bind(address).and_then(|listener| listener.local_addr());
+        let listen = listen.expect("a free port");
+        Self::start_by(move |state| {
+            let mut command = up_at(state, listen);
+            command.envs(&settings.0);
+            command
+        })
+        .await
+    }
+
     /// Starts one by a command of the caller's, which is given the state directory.
     pub async fn start_by(start: impl Fn(&Path) -> Command + Send + Sync + 'static) -> Self {
         let state = tempfile::tempdir().expect("a state directory");
@@ -87,6 +105,7 @@ impl Gateway {
             state,
             log: Log::default(),
             process: None,
+            listens_at: watch::Sender::new(None),
             is_shared: false,
         };
         gateway.run().await;
@@ -99,7 +118,40 @@ impl Gateway {
         self.run().await;
     }
 
+    /// Starts it again and kills it with -9 so long after that, listening or not.
+    pub async fn restart_and_kill(&mut self, after: Duration) {
+        assert!(self.process.is_none(), "it still runs");
+        let (mut child, listening) = self.spawn();
+        let told = async {
+            if let Ok(address) = listening.await {
+                self.listens_at.send_replace(address.parse().ok());
+            }
+            std::future::pending::<()>().await;
+        };
+        let _ = tokio::time::timeout(after, told).await;
+        self.listens_at.send_replace(None);
+        child.kill().expect("it can be killed");
+        let status = wait(&mut child).await;
+        assert_eq!(status.code(), None, "it ended by itself: {}", self.log());
+    }
+
     async fn run(&mut self) {
+        let (mut child, listening) = self.spawn();
+        let Ok(address) = in_time("the gateway says that it listens", listening).await else {
+            let _ = child.kill();
+            let status = child.wait();
+            panic!(
+                "the gateway ended before it listened: {status:?}\n{}",
+                self.log.text()
+            );
+        };
+        let address = address.parse().expect("an address and a port");
+        self.process = Some(Process { child, address });
+        self.listens_at.send_replace(Some(address));
+    }
+
+    /// Begins a start; the receiver is told when it listens.
+    fn spawn(&self) -> (Child, oneshot::Receiver<String>) {
         let mut command = (self.start)(self.state.path());
         command
             .stdin(Stdio::null())
@@ -118,22 +170,19 @@ impl Gateway {
             });
         self.log
             .follow(child.stderr.take().expect("its log"), |_| ());
-        let Ok(address) = in_time("the gateway says that it listens", listening).await else {
-            let _ = child.kill();
-            let status = child.wait();
-            panic!(
-                "the gateway ended before it listened: {status:?}\n{}",
-                self.log.text()
-            );
-        };
-        let address = address.parse().expect("an address and a port");
-        self.process = Some(Process { child, address });
+        (child, listening)
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.process.as_ref().expect("it runs").address
+    }
+
+    /// Where it listens, over all its runs; none between them.
+    #[must_use]
+    pub fn addresses(&self) -> watch::Receiver<Option<SocketAddr>> {
+        self.listens_at.subscribe()
     }
 
     /// The directory with its stores.
@@ -157,6 +206,7 @@ impl Gateway {
     /// `kill -9`.
     pub async fn kill(&mut self) {
         let Process { mut child, .. } = self.process.take().expect("it runs");
+        self.listens_at.send_replace(None);
         child.kill().expect("it can be killed");
         wait(&mut child).await;
     }
@@ -164,6 +214,7 @@ impl Gateway {
     /// SIGTERM; gives the status it ended with.
     pub async fn terminate(&mut self) -> ExitStatus {
         let Process { mut child, .. } = self.process.take().expect("it runs");
+        self.listens_at.send_replace(None);
         let pid = Pid::from_child(&child);
         kill_process(pid, Signal::TERM).expect("it can be sent a signal");
         wait(&mut child).await
@@ -186,11 +237,14 @@ impl Drop for Gateway {
 /// what programs need.
 #[must_use]
 pub fn up(state: &Path) -> Command {
+    up_at(state, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+}
+
+fn up_at(state: &Path, listen: SocketAddr) -> Command {
     let mut command = host();
     command.arg("up").arg("--from").arg(build::manifest());
-    command
-        .args(["--listen", "127.0.0.1:0", "--state-dir"])
-        .arg(state);
+    command.args(["--listen", &listen.to_string(), "--state-dir"]);
+    command.arg(state);
     command
 }
 

@@ -1,6 +1,9 @@
 //! The HTTP side of a gateway's port. Paths are sent as they are written, also those that no
 //! well-behaved client would send. Every answer is held against the API's description.
 
+use std::error::Error;
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
@@ -75,36 +78,10 @@ impl Gateway {
     ///
     /// # Panics
     /// The answer is none that the API's description has.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Answer {
-        let address = self.address();
-        let host = address
-            .to_string()
-            .parse()
-            .expect("an address is a header's value");
-        request.headers_mut().entry("host").or_insert(host);
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let (method, path) = (request.method().to_string(), request.uri().to_string());
-        let what = format!("{method} {path} is answered");
-        let answer = in_time(&what, async {
-            let stream = TcpStream::connect(address)
-                .await
-                .expect("the gateway listens");
-            let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-                .await
-                .expect("a connection");
-            let connection = tokio::spawn(connection);
-            let response = sender.send_request(request).await.expect("an answer");
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.expect("the whole body").to_bytes();
-            connection.abort();
-            Answer {
-                status: head.status.as_u16(),
-                headers: head.headers,
-                body,
-            }
-        })
-        .await;
-        contract::check_answer(&method, &path, &answer);
-        answer
+        let sent = try_send(self.address(), request).await;
+        sent.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// `DELETE`.
@@ -121,4 +98,41 @@ impl Gateway {
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(request("POST", path, Some(body))).await
     }
+}
+
+/// Sends a request on a connection of its own to a gateway that may go away before it answers.
+///
+/// # Errors
+/// It did: there is no whole answer.
+///
+/// # Panics
+/// The answer is none that the API's description has.
+pub async fn try_send(
+    address: SocketAddr,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+    let host = address
+        .to_string()
+        .parse()
+        .expect("an address is a header's value");
+    request.headers_mut().entry("host").or_insert(host);
+    let (method, path) = (request.method().to_string(), request.uri().to_string());
+    let what = format!("{method} {path} is answered");
+    let answer = in_time(&what, async {
+        let stream = TcpStream::connect(address).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(request).await?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        connection.abort();
+        Ok::<_, Box<dyn Error + Send + Sync>>(Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+        })
+    })
+    .await?;
+    contract::check_answer(&method, &path, &answer);
+    Ok(answer)
 }

@@ -8,18 +8,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod asr;
+pub mod audit;
 pub mod build;
 pub mod client;
 pub mod contract;
 pub mod gateway;
 pub mod http;
 pub mod inference;
+pub mod recorder;
 pub mod session;
 pub mod wait;
 
 mod background;
 
 pub use asr::Asr;
+pub use audit::{Expect, Recorded, audit};
 pub use client::{AudioSocket, Received, chunk_frame};
 pub use gateway::{Gateway, Settings, Shared};
 pub use inference::{Inference, Reply};
+pub use recorder::{Pace, Recorder};

@@ -84,8 +84,9 @@ impl Lane {
 
     /// Queues an event. The caller keeps the lane alive: it has a socket or a timer of it.
     pub(crate) fn push(self: &Arc<Self>, registry: &Arc<Registry>, event: Event, space: Space) {
+        let queued = registry.queued_now();
         let mut state = self.state();
-        state.queue.push(event, Some(space));
+        state.queue.push(event, Some(space), queued);
         self.wake(registry, &mut state);
     }
 
@@ -120,6 +121,9 @@ impl Lane {
                     }
                 }
             };
+            if let (Some(observer), Some(queued)) = (registry.observer.get(), batch.queued) {
+                observer.waited(queued.elapsed());
+            }
             self.deliver(registry, mailbox, batch.events).await;
             Counters::add(&registry.counters.batches);
             drop(batch.space);

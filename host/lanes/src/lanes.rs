@@ -9,7 +9,7 @@ use tokio_tungstenite::WebSocketStream;
 use url::Url;
 
 use crate::{
-    DrainReport, HandleError, LaneError, Limits, SocketError, Stats, TimerError,
+    DrainReport, HandleError, LaneError, Limits, Observer, SocketError, Stats, TimerError,
     close_frame::sendable,
     connect::default_tls,
     events::{CallId, Event, Payload, SocketToken},
@@ -99,6 +99,11 @@ impl Lanes {
     /// Gives the lanes their mailbox, whose imports may need the lanes. Only the first call counts.
     pub fn start(&self, mailbox: Arc<dyn Mailbox>) {
         self.0.start(mailbox);
+    }
+
+    /// Has somebody told what cannot be counted afterwards. Only the first call counts.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        let _ = self.0.observer.set(observer);
     }
 
     /// Serves a client's connection until it ends. `ws` must have been built with
@@ -213,7 +218,8 @@ impl Lanes {
         let left = self.0.in_lane(lane, |lane, state| {
             let space = lane.messages.try_reserve(body.len());
             let space = space.ok_or(LaneError::Full)?;
-            state.queue.push(Event::Message { call, body }, Some(space));
+            let message = Event::Message { call, body };
+            state.queue.push(message, Some(space), self.0.queued_now());
             Ok(())
         });
         left.unwrap_or_else(|no_place| {

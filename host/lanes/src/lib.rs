@@ -32,6 +32,6 @@ pub use errors::{HandleError, LaneError, SocketError, TimerError};
 pub use events::{CallId, Event, Payload, SocketToken};
 pub use lanes::{Batch, Lanes, Mailbox, OutboundPolicy, Target};
 pub use limits::Limits;
-pub use stats::Stats;
+pub use stats::{Observer, Stats};
 
 pub use tokio_tungstenite::tungstenite::Utf8Bytes;

@@ -3,7 +3,10 @@
 //! `S` stands for the space that an event takes in its lane; it is handed on with the batch, so that
 //! it is given back only when the batch is done.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Instant,
+};
 
 use crate::events::{Event, SocketToken};
 
@@ -18,6 +21,7 @@ struct Entry<S> {
     event: Event,
     bytes: usize,
     space: Option<S>,
+    queued: Option<Instant>,
 }
 
 /// Events to be handled together.
@@ -26,6 +30,8 @@ pub(crate) struct Batch<S> {
     pub(crate) events: Vec<Event>,
     /// Kept until the batch is done.
     pub(crate) space: Vec<S>,
+    /// When the oldest of them was queued, where somebody wants to know.
+    pub(crate) queued: Option<Instant>,
 }
 
 impl<S> Default for Queue<S> {
@@ -38,12 +44,13 @@ impl<S> Default for Queue<S> {
 
 impl<S> Queue<S> {
     /// Adds the newest event. Only terminal events come without space: there is one per socket.
-    pub(crate) fn push(&mut self, event: Event, space: Option<S>) {
+    pub(crate) fn push(&mut self, event: Event, space: Option<S>, queued: Option<Instant>) {
         let bytes = bytes_of(&event);
         self.waiting.push_back(Entry {
             event,
             bytes,
             space,
+            queued,
         });
     }
 
@@ -58,6 +65,7 @@ impl<S> Queue<S> {
         let mut batch = Batch {
             events: Vec::new(),
             space: Vec::new(),
+            queued: self.waiting.front().and_then(|oldest| oldest.queued),
         };
         let (mut count, mut bytes) = (0, 0);
         while let Some(next) = self.waiting.front() {
@@ -155,10 +163,10 @@ mod tests {
     #[test]
     fn frames_that_follow_each_other_become_one_event() {
         let mut queue = Queue::<()>::default();
-        queue.push(frame("a", 1, 10), None);
-        queue.push(frame("a", 2, 10), None);
-        queue.push(frame("b", 1, 10), None);
-        queue.push(frame("a", 3, 10), None);
+        queue.push(frame("a", 1, 10), None, None);
+        queue.push(frame("a", 2, 10), None, None);
+        queue.push(frame("b", 1, 10), None, None);
+        queue.push(frame("a", 3, 10), None, None);
         let batch = queue.take(16, 1000).unwrap();
         let shape: Vec<_> = batch
             .events
@@ -183,12 +191,24 @@ mod tests {
     #[test]
     fn an_event_over_the_byte_limit_makes_a_batch_of_its_own() {
         let mut queue = Queue::<()>::default();
-        queue.push(message(1), None);
-        queue.push(frame("a", 1, 5000), None);
-        queue.push(message(2), None);
+        queue.push(message(1), None, None);
+        queue.push(frame("a", 1, 5000), None, None);
+        queue.push(message(2), None, None);
         assert_eq!(queue.take(16, 100).unwrap().events, [message(1)]);
         assert_eq!(queue.take(16, 100).unwrap().events, [frame("a", 1, 5000)]);
         assert_eq!(queue.take(16, 100).unwrap().events, [message(2)]);
+    }
+
+    #[test]
+    fn a_batch_is_as_old_as_its_oldest_event() {
+        let first = Instant::now();
+        let later = first + std::time::Duration::from_secs(1);
+        let mut queue = Queue::<()>::default();
+        for queued in [first, later, later] {
+            queue.push(message(1), None, Some(queued));
+        }
+        assert_eq!(queue.take(2, 100).unwrap().queued, Some(first));
+        assert_eq!(queue.take(2, 100).unwrap().queued, Some(later));
     }
 
     #[test]
@@ -196,9 +216,9 @@ mod tests {
         let space = Rc::new(());
         let mut queue = Queue::default();
         for number in 1..=3 {
-            queue.push(frame("a", number, 1), Some(Rc::clone(&space)));
+            queue.push(frame("a", number, 1), Some(Rc::clone(&space)), None);
         }
-        queue.push(frame("b", 1, 1), Some(Rc::clone(&space)));
+        queue.push(frame("b", 1, 1), Some(Rc::clone(&space)), None);
         queue.drop_frames(&HashSet::from([Arc::from("a")]));
         assert_eq!(queue.waiting.len(), 1);
         assert_eq!(Rc::strong_count(&space), 2);
@@ -256,12 +276,12 @@ mod tests {
                     Step::Frame { socket, length } => {
                         let number = numbers.entry(socket).or_insert(0);
                         *number += 1;
-                        queue.push(frame(&socket.to_string(), *number, length), Some(Rc::clone(&space)));
+                        queue.push(frame(&socket.to_string(), *number, length), Some(Rc::clone(&space)), None);
                         sent.push((socket.to_string(), *number));
                     }
                     Step::Message => {
                         messages += 1;
-                        queue.push(message(messages), Some(Rc::clone(&space)));
+                        queue.push(message(messages), Some(Rc::clone(&space)), None);
                         sent.push(("message".to_owned(), u64::from(messages)));
                     }
                     Step::Take { events, bytes } => {

@@ -5,16 +5,17 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Limits, Mailbox, OutboundPolicy, Stats,
+    Limits, Mailbox, Observer, OutboundPolicy, Stats,
     calls::Calls,
     events::{Event, SocketToken},
     handle::{Side, Socket},
@@ -49,6 +50,7 @@ pub(crate) struct Registry {
     pub(crate) runtime: Handle,
     pub(crate) calls: Calls,
     pub(crate) counters: Counters,
+    pub(crate) observer: OnceLock<Arc<dyn Observer>>,
     /// Told when a socket or a lane's work has ended.
     pub(crate) ended: Notify,
     /// Cuts off every connection.
@@ -72,6 +74,7 @@ impl Registry {
             tls,
             runtime: Handle::current(),
             counters: Counters::default(),
+            observer: OnceLock::new(),
             ended: Notify::new(),
             cut_off: CancellationToken::new(),
             mailbox: Mutex::default(),
@@ -114,6 +117,11 @@ impl Registry {
 
     pub(crate) fn mailbox(&self) -> Option<Arc<dyn Mailbox>> {
         lock(&self.mailbox).clone()
+    }
+
+    /// The time, for whoever observes; nobody else pays for it.
+    pub(crate) fn queued_now(&self) -> Option<Instant> {
+        self.observer.get().map(|_| Instant::now())
     }
 
     /// Does something with a lane, which is made if need be, and then has it handle what waits.
@@ -248,6 +256,7 @@ impl Registry {
             stats.timers += state.timers.len() as u64;
             stats.queued_events += events as u64;
             stats.queued_bytes += bytes as u64;
+            stats.longest_queue = stats.longest_queue.max(events as u64);
         }
         stats
     }
@@ -281,7 +290,7 @@ impl Drop for Registration {
             lock(&self.registry.sockets).remove(&self.socket.token);
             if let Some(event) = self.last_event.take() {
                 // Without space: there is one per socket, and it must always get in.
-                state.queue.push(event, None);
+                state.queue.push(event, None, self.registry.queued_now());
             }
             lane.wake(&self.registry, &mut state);
         }

@@ -1,6 +1,15 @@
 //! Figures for a health page or a log: counters since the start and what there is now.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// Is told what cannot be counted afterwards. It must not block.
+pub trait Observer: Send + Sync + 'static {
+    /// A batch is handed to the mailbox: its oldest event has waited for so long.
+    fn waited(&self, time: Duration);
+}
 
 /// What a [`Lanes`](crate::Lanes) holds now and has done since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +24,8 @@ pub struct Stats {
     pub queued_events: u64,
     /// Their bytes.
     pub queued_bytes: u64,
+    /// The most that one lane has of `queued_events`.
+    pub longest_queue: u64,
     /// Timers set now.
     pub timers: u64,
     /// Calls waiting for their answer now.

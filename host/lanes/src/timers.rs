@@ -80,6 +80,7 @@ async fn fire(
             name: Arc::clone(&name),
         },
         space,
+        registry.queued_now(),
     );
     state.timers.remove(&name);
     lane.wake(&registry, &mut state);

@@ -5,15 +5,15 @@ mod common;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use common::{PATIENCE, close_frame, echo, eventually, next, server, text};
 use futures::SinkExt;
-use lanes::{Event, HandleError, LaneError, Limits, TimerError};
+use lanes::{Event, HandleError, LaneError, Limits, Observer, TimerError};
 use tokio_tungstenite::tungstenite::Message;
 
 fn failure() -> HandleError {
@@ -59,6 +59,43 @@ async fn one_batch_at_a_time_in_a_lane_while_other_lanes_go_on() {
     for (_, events) in server.recorder.batches.lock().unwrap().iter() {
         assert!(events.len() <= Limits::default().batch_events);
     }
+}
+
+#[derive(Default)]
+struct Waits(Mutex<Vec<Duration>>);
+
+impl Observer for Waits {
+    fn waited(&self, time: Duration) {
+        self.0.lock().unwrap().push(time);
+    }
+}
+
+#[tokio::test]
+async fn how_long_batches_wait_is_told_and_how_much_waits_is_counted() {
+    let server = server(Limits::default(), |_, _, _| Ok(())).await;
+    let waits = Arc::new(Waits::default());
+    server
+        .lanes
+        .observe(Arc::clone(&waits) as Arc<dyn Observer>);
+    server.recorder.gate.forget_permits(1000);
+    let post = |lane| server.lanes.post(lane, vec![0].into()).unwrap();
+    post("a");
+    eventually("the first is at work", || {
+        server.recorder.running.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    post("a");
+    let posted = Instant::now();
+    post("a");
+    post("b");
+    let stats = server.lanes.stats();
+    assert_eq!((stats.queued_events, stats.longest_queue), (4, 3));
+    let waited = posted.elapsed();
+    server.recorder.gate.add_permits(1000);
+    eventually("all is handled", || server.lanes.stats().lanes == 0).await;
+    let waits = waits.0.lock().unwrap();
+    assert_eq!(waits.len(), 3, "{waits:?}");
+    assert!(waits.iter().any(|wait| *wait >= waited), "{waits:?}");
 }
 
 #[tokio::test]

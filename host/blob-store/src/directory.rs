@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
-use object_store::{Error, GetResultPayload, ObjectStoreExt};
+use object_store::{Error, GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt};
 use xattr::FileExt;
 
 use crate::error::io_kind;
 use crate::key::{self, Key, SIDECAR_SUFFIX};
 use crate::metadata::Description;
 use crate::removal;
-use crate::{BlobError, MAX_OBJECT_BYTES, Object};
+use crate::upload::Parts;
+use crate::{BlobError, MAX_OBJECT_BYTES, Object, Stored};
 
 /// The file's attribute with its [`Description`].
 const ATTRIBUTE: &str = "user.object";
@@ -58,6 +59,60 @@ impl Directory {
         self.store.put(&key.object, content.into()).await?;
         self.describe(&key, description).await;
         Ok(())
+    }
+
+    pub(crate) async fn begin(
+        &self,
+        key: &str,
+        content_type: &str,
+        metadata: &[(String, String)],
+    ) -> Result<Upload, BlobError> {
+        let description = Description::new(key, content_type, metadata)?.to_json()?;
+        let key = key::parse(key)?;
+        let parts = Parts::new(self.store.put_multipart(&key.object).await?);
+        Ok(Upload {
+            directory: self.clone(),
+            key,
+            description,
+            parts,
+        })
+    }
+
+    pub(crate) async fn head(&self, key: &str) -> Result<Option<Stored>, BlobError> {
+        match self.store.head(&key::parse(key)?.object).await {
+            Ok(found) => Ok(Some(Stored {
+                size: found.size,
+                version: found.e_tag.unwrap_or_default(),
+            })),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) async fn get_range(
+        &self,
+        key: &str,
+        version: &str,
+        offset: u64,
+        length: u32,
+    ) -> Result<Option<Bytes>, BlobError> {
+        if length as usize > MAX_OBJECT_BYTES {
+            return Err(BlobError::Refused(format!(
+                "a range of {length} bytes exceeds {MAX_OBJECT_BYTES}"
+            )));
+        }
+        let end = offset.saturating_add(u64::from(length));
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(offset..end)),
+            if_match: Some(version.to_owned()),
+            ..GetOptions::default()
+        };
+        match self.store.get_opts(&key::parse(key)?.object, options).await {
+            Ok(found) => Ok(Some(found.bytes().await?)),
+            Err(Error::Precondition { .. }) => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Object>, BlobError> {
@@ -171,6 +226,27 @@ impl Directory {
     async fn sidecar(&self, sidecar: &Location) -> Option<Description> {
         let found = self.store.get(sidecar).await.ok()?;
         Description::from_json(&found.bytes().await.ok()?)
+    }
+}
+
+/// An object on its way into the directory.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    directory: Directory,
+    key: Key,
+    description: Vec<u8>,
+    parts: Parts,
+}
+
+impl Upload {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        self.parts.write(&self.key.object, bytes).await
+    }
+
+    pub(crate) async fn finish(self) -> Result<(), BlobError> {
+        self.parts.finish().await?;
+        self.directory.describe(&self.key, self.description).await;
+        Ok(())
     }
 }
 

@@ -26,6 +26,7 @@ mod error;
 mod key;
 mod metadata;
 mod removal;
+mod upload;
 
 use std::path::Path;
 
@@ -34,6 +35,7 @@ use bytes::Bytes;
 pub use error::BlobError;
 pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES};
 pub use metadata::{MAX_CONTENT_TYPE_BYTES, MAX_METADATA_BYTES};
+pub use upload::{MAX_UPLOAD_BYTES, PART_BYTES};
 
 /// The largest content of an object, in bytes. It is held in memory while it is stored or read.
 pub const MAX_OBJECT_BYTES: usize = 64 * 1024 * 1024;
@@ -47,6 +49,38 @@ pub struct Object {
     pub content_type: String,
     /// Names and values, in the names' order; empty where the store lost them.
     pub metadata: Vec<(String, String)>,
+}
+
+/// What is known of an object without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Bytes of its content.
+    pub size: u64,
+    /// Another one when the key got another object.
+    pub version: String,
+}
+
+/// An object that is being written in pieces: see [`BlobStore::begin`].
+#[derive(Debug)]
+pub struct Upload(directory::Upload);
+
+impl Upload {
+    /// Takes the next bytes; at most [`PART_BYTES`] of them stay in memory.
+    ///
+    /// # Errors
+    /// [`BlobError::Unavailable`]; [`BlobError::Refused`] for more than [`MAX_UPLOAD_BYTES`] in all. The
+    /// upload is of no use any more.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        self.0.write(bytes).await
+    }
+
+    /// Puts the object in its place, whole, as [`BlobStore::put`] does.
+    ///
+    /// # Errors
+    /// [`BlobError::Unavailable`]: the key has what it had before, or the object.
+    pub async fn finish(self) -> Result<(), BlobError> {
+        self.0.finish().await
+    }
 }
 
 /// A store of objects by key. Clones are the same store.
@@ -108,6 +142,45 @@ impl BlobStore {
     /// As for [`BlobStore::get`].
     pub async fn get_content(&self, key: &str) -> Result<Option<Bytes>, BlobError> {
         self.directory.get_content(key).await
+    }
+
+    /// Begins an object that is too large to be held in memory. Until [`Upload::finish`] the key has
+    /// what it had; an upload that is dropped leaves nothing.
+    ///
+    /// # Errors
+    /// As for [`BlobStore::put`].
+    pub async fn begin(
+        &self,
+        key: &str,
+        content_type: &str,
+        metadata: &[(String, String)],
+    ) -> Result<Upload, BlobError> {
+        let upload = self.directory.begin(key, content_type, metadata).await?;
+        Ok(Upload(upload))
+    }
+
+    /// How large the object at `key` is, and which one; none if there is none.
+    ///
+    /// # Errors
+    /// As for [`BlobStore::get`].
+    pub async fn head(&self, key: &str) -> Result<Option<Stored>, BlobError> {
+        self.directory.head(key).await
+    }
+
+    /// At most `length` bytes of the object at `key` from `offset` on; none if there is no object, or
+    /// none of this version (any more).
+    ///
+    /// # Errors
+    /// As for [`BlobStore::get`]; [`BlobError::Refused`] for a range beyond its end, or of more than
+    /// [`MAX_OBJECT_BYTES`].
+    pub async fn get_range(
+        &self,
+        key: &str,
+        version: &str,
+        offset: u64,
+        length: u32,
+    ) -> Result<Option<Bytes>, BlobError> {
+        self.directory.get_range(key, version, offset, length).await
     }
 
     /// Removes the object at `key`; it need not be there.

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use asr_simulator::{Options, PATH, Simulator, TaskRecord};
+use asr_simulator::{Faults, Options, PATH, Simulator, TaskRecord};
 
 use crate::background;
 use crate::wait::{eventually, in_time};
@@ -60,6 +60,18 @@ impl Asr {
         let log = simulator.task_log().clone();
         in_time("the ASR service stops", background::run(simulator.stop())).await;
         log.records()
+    }
+
+    /// Replaces what it does wrong; `Faults::default()` makes it well. Forgotten when it goes down.
+    pub fn set_faults(&self, faults: Faults) {
+        let simulator = self.simulator.as_ref().expect("it is up");
+        simulator.set_faults(faults).expect("faults that can be");
+    }
+
+    /// What it does wrong now, with the counts that are left.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.simulator.as_ref().expect("it is up").faults()
     }
 
     /// What its tasks were sent since it came up.

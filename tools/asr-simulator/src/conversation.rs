@@ -1,13 +1,24 @@
-//! One connection as a state machine: frames go in, frames to answer with come out. It does no I/O
-//! and reads no clock: whoever drives it waits no longer than [`Conversation::patience`] and then
-//! calls [`Conversation::expired`].
+//! One connection as a state machine: frames go in, frames to answer with come out, and faults are
+//! done on the way. It does no I/O and reads no clock: whoever drives it waits no longer than
+//! [`Conversation::patience`] and then calls [`Conversation::expired`].
 
+mod reply;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use reply::{End, Ending, Frame, Outgoing, Reply};
+
+use crate::fault_control::Lease;
+use crate::faults::{CloseWith, Faults};
 use crate::protocol::{self, CLIENT_ERROR, Command, Failure, Format, RunTask};
-use crate::recognizer::{DEFAULT_SILENCE_MS, Recognizer, Results, Settings};
+use crate::recognizer::{DEFAULT_SILENCE_MS, Recognizer, Results, Sentence, Settings};
 use crate::task_log::{Outcome, TaskKey, TaskLog, TaskRecord};
 use crate::wav::Wav;
+
+/// How long a connection whose task is never started is kept.
+pub const MAX_MUTE: Duration = Duration::from_secs(300);
+const BYTES_PER_SECOND: u64 = crate::mark::SECOND_BYTES as u64;
 
 /// How long to wait and how to cut sentences.
 #[derive(Debug, Clone, Copy)]
@@ -20,19 +31,14 @@ pub struct Rules {
     pub sentence_seconds: u32,
 }
 
-/// What to do after an input.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reply {
-    /// Text frames to send, in this order.
-    pub send: Vec<String>,
-    /// Then close, for this reason.
-    pub close: Option<&'static str>,
-}
-
 #[derive(Debug)]
 enum State {
     Idle,
+    /// A task was asked for and is never started.
+    Mute(TaskKey),
     Running(Box<Task>),
+    /// The end of a task is on its way out.
+    Finishing(TaskKey),
     Closed,
 }
 
@@ -42,6 +48,9 @@ struct Task {
     key: TaskKey,
     wav: Option<Wav>,
     recognizer: Recognizer,
+    audio_bytes: u64,
+    /// As it was sent.
+    last_final: Option<String>,
 }
 
 /// One connection.
@@ -50,17 +59,20 @@ pub struct Conversation {
     number: u64,
     rules: Rules,
     log: TaskLog,
+    lease: Lease,
     state: State,
 }
 
 impl Conversation {
-    /// A new connection, with the number that its tasks are logged under.
+    /// A new connection, with the number that its tasks are logged under, and the faults that apply
+    /// to it.
     #[must_use]
-    pub fn new(number: u64, rules: Rules, log: TaskLog) -> Self {
+    pub fn new(number: u64, rules: Rules, log: TaskLog, lease: Lease) -> Self {
         Self {
             number,
             rules,
             log,
+            lease,
             state: State::Idle,
         }
     }
@@ -70,12 +82,28 @@ impl Conversation {
     pub fn patience(&self) -> Duration {
         match self.state {
             State::Running(_) => self.rules.audio_timeout,
-            State::Idle | State::Closed => self.rules.idle_timeout,
+            State::Mute(_) => MAX_MUTE,
+            State::Idle | State::Finishing(_) | State::Closed => self.rules.idle_timeout,
         }
+    }
+
+    /// Whether the end of a task is on its way out: the client has nothing to do until it has it.
+    #[must_use]
+    pub fn is_finishing(&self) -> bool {
+        matches!(self.state, State::Finishing(_))
+    }
+
+    /// The faults that apply now.
+    #[must_use]
+    pub fn faults(&mut self) -> Arc<Faults> {
+        self.lease.faults()
     }
 
     /// A text frame came.
     pub fn text(&mut self, text: &str) -> Reply {
+        if matches!(self.state, State::Mute(_)) {
+            return Reply::default();
+        }
         match protocol::parse(text).and_then(|command| self.obey(command)) {
             Ok(reply) => reply,
             Err(failure) => self.fail(failure),
@@ -84,16 +112,42 @@ impl Conversation {
 
     /// A binary frame came.
     pub fn audio(&mut self, bytes: &[u8]) -> Reply {
-        let State::Running(task) = &mut self.state else {
-            return self.fail(Failure {
-                code: CLIENT_ERROR,
-                message: "audio without a task; send run-task first".to_owned(),
-                task_id: String::new(),
-            });
+        let faults = self.lease.task_runs();
+        let task = match &mut self.state {
+            State::Running(task) => task,
+            State::Mute(_) => return Reply::default(),
+            State::Idle | State::Finishing(_) | State::Closed => {
+                return self.fail(Failure {
+                    code: CLIENT_ERROR,
+                    message: "audio without a task; send run-task first".to_owned(),
+                    task_id: String::new(),
+                });
+            }
         };
-        match task.hear(bytes, &self.log) {
-            Ok(send) => Reply { send, close: None },
-            Err(failure) => self.fail(failure),
+        let send = match task.hear(bytes, &self.log) {
+            Ok(send) => send,
+            Err(failure) => return self.fail(failure),
+        };
+        let is_reached = |seconds: Option<u32>| {
+            seconds.is_some_and(|n| task.audio_bytes >= u64::from(n) * BYTES_PER_SECOND)
+        };
+        let end = if is_reached(faults.fail_after_seconds) {
+            let failure = Failure {
+                code: protocol::INTERNAL_ERROR,
+                message: "the simulator was told to fail".to_owned(),
+                task_id: task.id.clone(),
+            };
+            self.fail(failure)
+        } else if is_reached(faults.close_after_seconds) {
+            self.break_off(&faults)
+        } else {
+            Reply::default()
+        };
+        let mut reply = Reply::from(send);
+        reply.send.extend(end.send);
+        Reply {
+            end: end.end,
+            ..reply
         }
     }
 
@@ -112,25 +166,33 @@ impl Conversation {
                     task_id,
                 })
             }
-            State::Idle | State::Closed => self.close("idle for too long"),
+            State::Mute(_) => self.close(Ending::Close("silent for too long")),
+            State::Idle | State::Finishing(_) | State::Closed => {
+                self.close(Ending::Close("idle for too long"))
+            }
+        }
+    }
+
+    /// The end of the task goes out now.
+    pub fn finished(&mut self) {
+        if let State::Finishing(key) = self.state {
+            self.log.end(key, Outcome::Finished);
+            self.state = State::Idle;
         }
     }
 
     /// The connection is gone.
     pub fn lost(&mut self) {
-        if let State::Running(task) = std::mem::replace(&mut self.state, State::Closed) {
-            self.log.end(task.key, Outcome::Lost);
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Running(task) => self.log.end(task.key, Outcome::Lost),
+            State::Mute(key) | State::Finishing(key) => self.log.end(key, Outcome::Lost),
+            State::Idle | State::Closed => {}
         }
     }
 
     fn obey(&mut self, command: Command) -> Result<Reply, Failure> {
-        let reply = |send| Reply { send, close: None };
         match (command, &mut self.state) {
-            (Command::Run(run), State::Idle) => {
-                let send = vec![protocol::started(&run.task_id)];
-                self.state = State::Running(Box::new(self.begin(*run)));
-                Ok(reply(send))
-            }
+            (Command::Run(run), State::Idle) => Ok(self.run(*run)),
             (Command::Run(run), _) => Err(Failure {
                 code: CLIENT_ERROR,
                 message: "a task is running; send finish-task and await task-finished".to_owned(),
@@ -140,9 +202,10 @@ impl Conversation {
                 Ok(Reply::default())
             }
             (Command::Finish { task_id }, State::Running(task)) if task.id == task_id => {
-                let send = task.finish(&self.log);
-                self.state = State::Idle;
-                Ok(reply(send))
+                let faults = self.lease.task_runs();
+                let reply = task.finish(&faults, &self.log);
+                self.state = State::Finishing(task.key);
+                Ok(reply)
             }
             (Command::Continue { task_id } | Command::Finish { task_id }, _) => Err(Failure {
                 code: protocol::INVALID_PARAMETER,
@@ -150,6 +213,21 @@ impl Conversation {
                 task_id,
             }),
         }
+    }
+
+    fn run(&mut self, run: RunTask) -> Reply {
+        let faults = self.lease.task_begins();
+        let id = run.task_id.clone();
+        let task = self.begin(run);
+        if faults.never_start {
+            self.state = State::Mute(task.key);
+            return Reply::default();
+        }
+        self.state = State::Running(Box::new(task));
+        if faults.close_before_start {
+            return self.break_off(&faults);
+        }
+        Reply::from(vec![protocol::started(&id)])
     }
 
     fn begin(&self, run: RunTask) -> Task {
@@ -174,28 +252,43 @@ impl Conversation {
                 max_silence_ms: run.max_sentence_silence.unwrap_or(DEFAULT_SILENCE_MS),
                 sentence_seconds: self.rules.sentence_seconds,
             }),
+            audio_bytes: 0,
+            last_final: None,
         }
     }
 
     /// Ends the running task, if there is one, and the connection.
     fn fail(&mut self, failure: Failure) -> Reply {
-        if let State::Running(task) = &self.state {
-            let outcome = Outcome::Failed(failure.to_string());
-            self.log.end(task.key, outcome);
+        let late = self.lease.faults().late_close();
+        let mut send = vec![Outgoing::from(protocol::failed(&failure))];
+        let outcome = Outcome::Failed(failure.to_string());
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Running(mut task) => {
+                self.log.end(task.key, outcome);
+                send.extend(task.stale_final(late));
+            }
+            State::Finishing(key) | State::Mute(key) => self.log.end(key, outcome),
+            State::Idle | State::Closed => {}
         }
-        let send = vec![protocol::failed(&failure)];
+        let how = Ending::Close("task failed");
         Reply {
             send,
-            ..self.close("task failed")
+            end: Some(End { how, delay: late }),
         }
     }
 
-    fn close(&mut self, reason: &'static str) -> Reply {
-        self.state = State::Closed;
-        Reply {
-            send: Vec::new(),
-            close: Some(reason),
-        }
+    /// The connection breaks off in the middle of a task.
+    fn break_off(&mut self, faults: &Faults) -> Reply {
+        self.lost();
+        self.close(match faults.close_with {
+            CloseWith::InternalError => Ending::InternalError("the simulator was told to close"),
+            CloseWith::Reset => Ending::Reset,
+        })
+    }
+
+    fn close(&mut self, how: Ending) -> Reply {
+        self.lost();
+        Reply::from(how)
     }
 }
 
@@ -210,19 +303,30 @@ impl Task {
             None => None,
         };
         let pcm = unwrapped.as_deref().unwrap_or(bytes);
+        self.audio_bytes += pcm.len() as u64;
         let results = self.recognizer.push(pcm);
         Ok(self.report(results, pcm.len(), log))
     }
 
-    fn finish(&mut self, log: &TaskLog) -> Vec<String> {
+    fn finish(&mut self, faults: &Faults, log: &TaskLog) -> Reply {
         let results = self.recognizer.finish();
-        let mut send = self.report(results, 0, log);
-        log.end(self.key, Outcome::Finished);
-        send.push(protocol::finished(&self.id));
-        send
+        let mut reply = Reply::from(self.report(results, 0, log));
+        reply.send.push(Outgoing {
+            is_task_end: true,
+            ..Outgoing::from(protocol::finished(&self.id))
+        });
+        let late = faults.late_close();
+        if !late.is_zero() {
+            reply.send.extend(self.stale_final(late));
+            reply.end = Some(End {
+                how: Ending::Close("late"),
+                delay: late,
+            });
+        }
+        reply
     }
 
-    fn report(&self, results: Results, bytes: usize, log: &TaskLog) -> Vec<String> {
+    fn report(&mut self, results: Results, bytes: usize, log: &TaskLog) -> Vec<String> {
         let Results { sentences, heard } = results;
         log.update(self.key, |record| {
             record.audio_bytes += bytes as u64;
@@ -235,11 +339,32 @@ impl Task {
                 }
             }
         });
-        let duration = self.recognizer.duration_seconds();
-        sentences
-            .iter()
-            .map(|sentence| protocol::result(&self.id, sentence, duration))
-            .collect()
+        let texts: Vec<String> = sentences.iter().map(|s| self.result(s)).collect();
+        let last = sentences.iter().rposition(|sentence| sentence.is_final);
+        if let Some(text) = last.and_then(|last| texts.get(last)) {
+            self.last_final = Some(text.clone());
+        }
+        texts
+    }
+
+    fn result(&self, sentence: &Sentence) -> String {
+        protocol::result(&self.id, sentence, self.recognizer.duration_seconds())
+    }
+
+    /// For a connection that is held for so long after its task has ended, half-way: what the task
+    /// had heard and not yet said, or else what it said last.
+    fn stale_final(&mut self, held: Duration) -> Vec<Outgoing> {
+        if held.is_zero() {
+            return Vec::new();
+        }
+        let unsaid = self.recognizer.finish().sentences;
+        let unsaid = unsaid.iter().filter(|sentence| sentence.is_final);
+        let mut texts: Vec<String> = unsaid.map(|sentence| self.result(sentence)).collect();
+        if texts.is_empty() {
+            texts.extend(self.last_final.take());
+        }
+        let late = |text| Outgoing::from(text).after(held / 2);
+        texts.into_iter().map(late).collect()
     }
 }
 

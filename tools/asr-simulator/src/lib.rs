@@ -8,10 +8,15 @@
 //!
 //! The parts: [`protocol`] reads and writes the JSON of the service, [`conversation`] is the state
 //! of one connection, [`recognizer`] turns audio into sentences; none of these does I/O or reads a
-//! clock. `server` gives them sockets. Faults act at two points: where a handshake is admitted
-//! (`server::admit`) and on the [`conversation::Reply`] before it is sent.
+//! clock. `server` gives them sockets.
+//!
+//! [`faults`] is what it can be told to do wrong, with [`Simulator::set_faults`], while it runs.
+//! [`fault_control`] says to whom; those of the handshake are done where it is admitted
+//! (`server::admit`), all others make the [`conversation::Reply`] what it is.
 
 pub mod conversation;
+pub mod fault_control;
+pub mod faults;
 pub mod mark;
 pub mod protocol;
 pub mod recognizer;
@@ -29,6 +34,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+pub use fault_control::FaultControl;
+pub use faults::{CloseWith, FaultError, Faults, Refusal};
 pub use task_log::{HeardSecond, Outcome, TaskLog, TaskRecord};
 
 /// The path that the service answers at, as the real one does. The last slash may be left out.
@@ -76,6 +83,7 @@ impl Default for Options {
 pub struct Simulator {
     addr: SocketAddr,
     log: TaskLog,
+    faults: FaultControl,
     connections: TaskTracker,
     stopping: CancellationToken,
     _stops_when_dropped: DropGuard,
@@ -90,12 +98,14 @@ impl Simulator {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
         let log = TaskLog::new(options.max_logged_tasks);
+        let faults = FaultControl::default();
         let connections = TaskTracker::new();
         let stopping = CancellationToken::new();
         connections.spawn(server::serve(
             listener,
             options,
             log.clone(),
+            faults.clone(),
             connections.clone(),
             stopping.clone(),
         ));
@@ -103,6 +113,7 @@ impl Simulator {
         Ok(Self {
             addr,
             log,
+            faults,
             connections,
             _stops_when_dropped: stopping.clone().drop_guard(),
             stopping,
@@ -131,6 +142,20 @@ impl Simulator {
     #[must_use]
     pub fn task_log(&self) -> &TaskLog {
         &self.log
+    }
+
+    /// Replaces what it does wrong; `Faults::default()` makes it well.
+    ///
+    /// # Errors
+    /// The set cannot be; what is in force stays.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), FaultError> {
+        self.faults.set(faults)
+    }
+
+    /// What it does wrong, with the counts that are left; nothing when they are used up.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.faults.faults()
     }
 
     /// Closes all connections and waits until they are gone.

@@ -78,6 +78,8 @@ pub struct Failure {
 pub const INVALID_PARAMETER: &str = "InvalidParameter";
 /// Right in itself, but not now.
 pub const CLIENT_ERROR: &str = "CLIENT_ERROR";
+/// Not the client's fault.
+pub const INTERNAL_ERROR: &str = "InternalError";
 
 #[derive(Deserialize)]
 struct Frame {

@@ -1,31 +1,32 @@
-//! Sockets for [`Conversation`]s: admits handshakes, moves frames, keeps time. It knows nothing of
-//! what the frames mean.
+//! Sockets for [`Conversation`]s: accepts connections and admits handshakes. It knows nothing of what
+//! the frames mean; `server/exchange.rs` moves them.
+
+mod exchange;
+mod outbox;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
 use http::{StatusCode, header};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::conversation::{Conversation, Reply, Rules};
+use crate::conversation::{Conversation, Rules};
+use crate::fault_control::FaultControl;
+use crate::faults::{Faults, Refusal};
 use crate::{Options, PATH, TaskLog};
+use exchange::{close, converse};
 
 /// A handshake may take this long.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A client that does not read for this long is dropped.
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a closing client has to answer the close frame.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many refused clients are told why at a time; others wait in the listen queue.
 const MAX_REFUSALS: usize = 64;
 /// After an error of `accept`, such as no file descriptors, it is left alone for this long.
@@ -38,6 +39,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     options: Options,
     log: TaskLog,
+    faults: FaultControl,
     connections: TaskTracker,
     stopping: CancellationToken,
 ) {
@@ -68,6 +70,7 @@ pub(crate) async fn serve(
             has_room: open.available_permits() >= MAX_REFUSALS,
             options: Arc::clone(&options),
             log: log.clone(),
+            faults: faults.clone(),
             _permit: permit,
         };
         let stopping = stopping.clone();
@@ -80,6 +83,7 @@ struct Connection {
     has_room: bool,
     options: Arc<Options>,
     log: TaskLog,
+    faults: FaultControl,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -87,9 +91,14 @@ impl Connection {
     async fn run(self, stream: TcpStream, stopping: CancellationToken) {
         // Small frames go out at once; without it they only go later.
         let _ = stream.set_nodelay(true);
+        let mut lease = self.faults.connect();
+        let faults = lease.faults();
+        if faults.refuse == Some(Refusal::DROP) {
+            return;
+        }
         let handshake = tokio::select! {
             () = stopping.cancelled() => return,
-            handshake = timeout(HANDSHAKE_TIMEOUT, self.accept(stream)) => handshake,
+            handshake = timeout(HANDSHAKE_TIMEOUT, self.accept(stream, &faults)) => handshake,
         };
         let mut socket = match handshake {
             Ok(Ok(socket)) => socket,
@@ -107,7 +116,7 @@ impl Connection {
             audio_timeout: self.options.audio_timeout,
             sentence_seconds: self.options.sentence_seconds,
         };
-        let mut conversation = Conversation::new(self.number, rules, self.log.clone());
+        let mut conversation = Conversation::new(self.number, rules, self.log.clone(), lease);
         tokio::select! {
             () = stopping.cancelled() => close(&mut socket, CloseCode::Away, "stopping").await,
             ended = converse(&mut socket, &mut conversation) => if let Err(error) = ended {
@@ -117,11 +126,11 @@ impl Connection {
         conversation.lost();
     }
 
-    async fn accept(&self, stream: TcpStream) -> Result<Socket, Error> {
+    async fn accept(&self, stream: TcpStream, faults: &Faults) -> Result<Socket, Error> {
         // The size of a refusal is tungstenite's choice.
         #[allow(clippy::result_large_err)]
         let callback = |request: &Request, response: Response| {
-            admit(&self.options, self.has_room, request).map_err(|(status, reason)| {
+            admit(&self.options, faults, self.has_room, request).map_err(|(status, reason)| {
                 let mut refusal = ErrorResponse::new(Some(reason.to_owned()));
                 *refusal.status_mut() = status;
                 refusal
@@ -138,11 +147,17 @@ impl Connection {
 /// Whether a handshake is granted; else the status and why.
 fn admit(
     options: &Options,
+    faults: &Faults,
     has_room: bool,
     request: &Request,
 ) -> Result<(), (StatusCode, &'static str)> {
     if request.uri().path().trim_end_matches('/') != PATH.trim_end_matches('/') {
         return Err((StatusCode::NOT_FOUND, "the path is /api-ws/v1/inference/"));
+    }
+    if let Some(Refusal::Status(status)) = faults.refuse {
+        // It was checked when the set was made.
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        return Err((status, "the simulator was told to refuse"));
     }
     let key = request
         .headers()
@@ -154,7 +169,7 @@ fn admit(
         (None, Some(_)) => true,
         (_, None) => false,
     };
-    if !granted {
+    if !granted || faults.unauthorized {
         return Err((
             StatusCode::UNAUTHORIZED,
             "Authorization must be bearer and a valid key",
@@ -173,65 +188,6 @@ fn bearer(header: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
 }
 
-async fn converse(socket: &mut Socket, conversation: &mut Conversation) -> Result<(), Error> {
-    let mut deadline = Instant::now() + conversation.patience();
-    loop {
-        let (reply, is_audio) = match timeout_at(deadline, socket.next()).await {
-            Err(_) => (conversation.expired(), false),
-            Ok(None) => return Ok(()),
-            Ok(Some(message)) => match message? {
-                Message::Text(text) => (conversation.text(&text), false),
-                Message::Binary(bytes) => (conversation.audio(&bytes), true),
-                // Reading on sends the answers to these.
-                Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
-                    continue;
-                }
-            },
-        };
-        let Reply {
-            send,
-            close: reason,
-        } = reply;
-        // Neither pings nor context are what a waiting task needs.
-        if is_audio || !send.is_empty() {
-            deadline = Instant::now() + conversation.patience();
-        }
-        if !send.is_empty() {
-            let sending = async {
-                for text in send {
-                    socket.feed(Message::text(text)).await?;
-                }
-                socket.flush().await
-            };
-            match timeout(SEND_TIMEOUT, sending).await {
-                Ok(sent) => sent?,
-                Err(_) => return Err(Error::Io(std::io::ErrorKind::TimedOut.into())),
-            }
-        }
-        if let Some(reason) = reason {
-            close(socket, CloseCode::Normal, reason).await;
-            return Ok(());
-        }
-    }
-}
-
-/// Sends a close frame and waits a little for the answer, so that what was sent before it arrives.
-async fn close(socket: &mut Socket, code: CloseCode, reason: &'static str) {
-    let frame = CloseFrame {
-        code,
-        reason: reason.into(),
-    };
-    let closing = async {
-        socket.close(Some(frame)).await?;
-        while let Some(message) = socket.next().await {
-            message?;
-        }
-        Ok::<_, Error>(())
-    };
-    // It is over either way.
-    let _ = timeout(CLOSE_TIMEOUT, closing).await;
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -242,7 +198,8 @@ mod tests {
         if let Some(value) = authorization {
             request = request.header(header::AUTHORIZATION, value);
         }
-        let refusal = admit(options, true, &request.body(()).unwrap()).err();
+        let request = request.body(()).unwrap();
+        let refusal = admit(options, &Faults::default(), true, &request).err();
         refusal.map(|(status, _)| status.as_u16())
     }
 

@@ -1,87 +1,15 @@
 //! The simulator over real sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod client;
+
 use std::time::Duration;
 
 use asr_simulator::{Options, Outcome, Simulator, mark};
-use futures::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use client::{Client, PATIENCE, refusal};
+use futures::SinkExt;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
-
-/// Long enough for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
-
-impl Client {
-    async fn connect(simulator: &Simulator, key: &str) -> Result<Self, Error> {
-        let mut request = simulator.url().into_client_request().unwrap();
-        let value = format!("bearer {key}").parse().unwrap();
-        request.headers_mut().insert("authorization", value);
-        Ok(Self(connect_async(request).await?.0))
-    }
-
-    async fn action(&mut self, action: &str, payload: Value) {
-        let header = json!({"action": action, "task_id": "t", "streaming": "duplex"});
-        let frame = json!({"header": header, "payload": payload});
-        self.0.send(Message::text(frame.to_string())).await.unwrap();
-    }
-
-    async fn run(&mut self) {
-        let parameters = json!({"format": "pcm", "sample_rate": 16000});
-        let payload = json!({
-            "task_group": "audio", "task": "asr", "function": "recognition", "model": "m",
-            "parameters": parameters, "input": {},
-        });
-        self.action("run-task", payload).await;
-        assert_eq!(
-            self.event().await.unwrap()["header"]["event"],
-            "task-started"
-        );
-    }
-
-    /// The next event; none when the connection was closed.
-    async fn event(&mut self) -> Option<Value> {
-        loop {
-            match timeout(PATIENCE, self.0.next())
-                .await
-                .expect("an event in time")?
-            {
-                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
-                Ok(Message::Close(_)) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
-    }
-
-    /// All final texts until the task is finished.
-    async fn finish(&mut self) -> Vec<String> {
-        self.action("finish-task", json!({"input": {}})).await;
-        let mut finals = Vec::new();
-        loop {
-            let event = self.event().await.expect("task-finished before the end");
-            let sentence = &event["payload"]["output"]["sentence"];
-            match event["header"]["event"].as_str().unwrap() {
-                "task-finished" => return finals,
-                _ if sentence["sentence_end"] == true => {
-                    finals.push(sentence["text"].as_str().unwrap().to_owned());
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-fn refusal(result: Result<Client, Error>) -> u16 {
-    match result.map(|_| ()) {
-        Err(Error::Http(response)) => response.status().as_u16(),
-        other => panic!("{other:?}"),
-    }
-}
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn two_tasks_on_one_connection_are_heard_and_logged() {

@@ -3,16 +3,33 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::fault_control::FaultControl;
 use crate::mark;
 
+mod faults;
+
 fn conversation() -> (Conversation, TaskLog) {
+    let (conversation, log, _) = faulty("{}");
+    (conversation, log)
+}
+
+fn faulty(faults: &str) -> (Conversation, TaskLog, FaultControl) {
+    let control = FaultControl::default();
+    set(&control, faults);
     let log = TaskLog::new(8);
     let rules = Rules {
         idle_timeout: Duration::from_secs(60),
         audio_timeout: Duration::from_secs(23),
         sentence_seconds: 2,
     };
-    (Conversation::new(1, rules, log.clone()), log)
+    let conversation = Conversation::new(1, rules, log.clone(), control.connect());
+    (conversation, log, control)
+}
+
+fn set(control: &FaultControl, faults: &str) {
+    control
+        .set(Faults::parse(faults.as_bytes()).unwrap())
+        .unwrap();
 }
 
 fn run(task_id: &str, format: &str) -> String {
@@ -34,12 +51,25 @@ fn action(action: &str, task_id: &str) -> String {
     .to_string()
 }
 
+fn text(outgoing: &Outgoing) -> &str {
+    match &outgoing.frame {
+        Frame::Text(text) => text,
+        Frame::Binary(_) => panic!("a binary frame"),
+    }
+}
+
+fn event(outgoing: &Outgoing) -> Value {
+    serde_json::from_str(text(outgoing)).unwrap()
+}
+
 fn events(reply: &Reply) -> Vec<String> {
-    let event = |text: &String| {
-        let event: Value = serde_json::from_str(text).unwrap();
-        event["header"]["event"].as_str().unwrap().to_owned()
+    let name = |outgoing| {
+        event(outgoing)["header"]["event"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
-    reply.send.iter().map(event).collect()
+    reply.send.iter().map(name).collect()
 }
 
 #[test]
@@ -60,7 +90,9 @@ fn a_task_runs_and_another_follows_on_the_connection() {
         assert_eq!(events(&heard), ["result-generated"]);
         let finished = conversation.text(&action("finish-task", id));
         assert_eq!(events(&finished), ["result-generated", "task-finished"]);
-        assert_eq!(finished.close, None);
+        assert_eq!(finished.end, None);
+        assert!(conversation.is_finishing() && finished.send[1].is_task_end);
+        conversation.finished();
     }
     let records = log.records();
     assert_eq!(records.len(), 2);
@@ -84,9 +116,10 @@ fn a_wav_task_hears_what_is_in_the_file() {
     file.extend(32_000u32.to_le_bytes());
     file.extend(mark::second(3, 9));
     for piece in file.chunks(12_800) {
-        assert_eq!(conversation.audio(piece).close, None);
+        assert_eq!(conversation.audio(piece).end, None);
     }
     conversation.text(&action("finish-task", "a"));
+    conversation.finished();
     let record = &log.records()[0];
     assert_eq!((record.audio_bytes, record.heard[0].stream), (32_000, 3));
 }
@@ -117,8 +150,8 @@ fn what_comes_at_the_wrong_time_fails_the_task_and_closes() {
         let (mut conversation, log) = conversation();
         let reply = wrong(&mut conversation);
         assert_eq!(events(&reply), ["task-failed"], "{name}");
-        assert!(reply.close.is_some(), "{name}");
-        let failure: Value = serde_json::from_str(&reply.send[0]).unwrap();
+        assert!(reply.end.is_some(), "{name}");
+        let failure = event(&reply.send[0]);
         for field in ["error_code", "error_message"] {
             assert!(
                 failure["header"][field]
@@ -138,12 +171,12 @@ fn a_task_without_audio_fails_and_an_idle_connection_closes() {
     conversation.text(&run("a", "pcm"));
     let reply = conversation.expired();
     assert_eq!(events(&reply), ["task-failed"]);
-    assert!(reply.send[0].contains("request timeout after 23 seconds."));
+    assert!(text(&reply.send[0]).contains("request timeout after 23 seconds."));
     assert!(matches!(log.records()[0].outcome, Outcome::Failed(_)));
 
     let (mut idle, _) = self::conversation();
     let reply = idle.expired();
-    assert!(reply.send.is_empty() && reply.close.is_some());
+    assert!(reply.send.is_empty() && reply.end.is_some());
 }
 
 #[test]

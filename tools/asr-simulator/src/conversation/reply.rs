@@ -1,0 +1,92 @@
+//! What a conversation answers: frames, when they go out, and how the connection ends. Values only.
+
+use std::time::Duration;
+
+/// What to do after an input.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// What to send, in this order, after all that earlier replies have left.
+    pub send: Vec<Outgoing>,
+    /// Then the connection ends. Nothing is read any more, and what earlier replies have left is not
+    /// sent.
+    pub end: Option<End>,
+}
+
+/// A frame to send.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// What.
+    pub frame: Frame,
+    /// Not before this long after the input.
+    pub delay: Duration,
+    /// With it the task is finished: [`super::Conversation::finished`] is to be called before.
+    pub is_task_end: bool,
+}
+
+/// A message of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// All that it sends when it is well.
+    Text(String),
+    /// What it never sends when it is well.
+    Binary(Vec<u8>),
+}
+
+/// The end of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub struct End {
+    /// In which way.
+    pub how: Ending,
+    /// So long after the input.
+    pub delay: Duration,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// A close frame with code 1000 and this reason.
+    Close(&'static str),
+    /// A close frame with code 1011 and this reason.
+    InternalError(&'static str),
+    /// TCP reset.
+    Reset,
+}
+
+impl From<String> for Outgoing {
+    fn from(text: String) -> Self {
+        Self {
+            frame: Frame::Text(text),
+            delay: Duration::ZERO,
+            is_task_end: false,
+        }
+    }
+}
+
+impl Outgoing {
+    /// The same, not before so long.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+}
+
+impl From<Vec<String>> for Reply {
+    fn from(texts: Vec<String>) -> Self {
+        Self {
+            send: texts.into_iter().map(Outgoing::from).collect(),
+            end: None,
+        }
+    }
+}
+
+impl From<Ending> for Reply {
+    fn from(how: Ending) -> Self {
+        Self {
+            send: Vec::new(),
+            end: Some(End {
+                how,
+                delay: Duration::ZERO,
+            }),
+        }
+    }
+}

@@ -7,11 +7,11 @@ use futures::FutureExt;
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
+use tokio::net::TcpStream;
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Admit, Body, Limits, Service, answer, handshake};
+use crate::{Admit, Body, Limits, Service, answer, connections::Place, handshake};
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -24,12 +24,9 @@ pub(crate) struct Shared {
     pub(crate) cut_off: CancellationToken,
 }
 
-/// A connection's place among those that are permitted. A WebSocket keeps its connection's.
-type Place = Arc<OwnedSemaphorePermit>;
-
 /// Serves a connection until it ends or has become a WebSocket.
-pub(crate) async fn serve(shared: Arc<Shared>, tcp: TcpStream, permit: OwnedSemaphorePermit) {
-    let place: Place = Arc::new(permit);
+pub(crate) async fn serve(shared: Arc<Shared>, tcp: TcpStream, place: Place) {
+    let place = Arc::new(place);
     let service = service_fn(|request| {
         let (shared, place) = (Arc::clone(&shared), Arc::clone(&place));
         async move { Ok::<_, Infallible>(respond(shared, place, request).await) }
@@ -59,7 +56,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, tcp: TcpStream, permit: OwnedSema
     }
 }
 
-async fn respond(shared: Arc<Shared>, place: Place, request: Request<Incoming>) -> Response<Body> {
+async fn respond(
+    shared: Arc<Shared>,
+    place: Arc<Place>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let answering = async {
         let (parts, body) = request.into_parts();
         if handshake::is_asked_for(&parts) {
@@ -81,7 +82,7 @@ async fn respond(shared: Arc<Shared>, place: Place, request: Request<Incoming>) 
 /// Decides an upgrade request.
 async fn upgrade(
     shared: &Arc<Shared>,
-    place: Place,
+    place: Arc<Place>,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     if shared.shutdown.is_cancelled() {
@@ -112,7 +113,7 @@ async fn upgrade(
 /// Waits until the answer to the handshake is out, then gives the connection to the service.
 async fn hand_over(
     shared: Arc<Shared>,
-    _place: Place,
+    _place: Arc<Place>,
     upgraded: OnUpgrade,
     lane: String,
     context: String,

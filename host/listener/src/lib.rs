@@ -5,12 +5,14 @@
 
 mod answer;
 mod connection;
+mod connections;
 mod drain;
 mod handshake;
 pub mod limits;
 mod listener;
 mod service;
 
+pub use connections::Connections;
 pub use drain::DrainReport;
 pub use limits::Limits;
 pub use listener::Listener;

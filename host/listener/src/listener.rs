@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     DrainReport, Limits, Service,
     connection::{self, Shared},
+    connections::Connections,
 };
 
 /// Connections over the limit that are being told so. More are dropped without a word.
@@ -26,6 +27,7 @@ const REFUSAL_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    connections: Connections,
 }
 
 impl Listener {
@@ -36,6 +38,7 @@ impl Listener {
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Ok(Self {
             socket: TcpListener::bind(address).await?,
+            connections: Connections::default(),
         })
     }
 
@@ -45,6 +48,12 @@ impl Listener {
     /// What the operating system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// How many connections there are, also while it runs.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        self.connections.clone()
     }
 
     /// Serves until `shutdown` is cancelled, then closes the port and lets open connections end:
@@ -108,10 +117,14 @@ impl Listener {
                 tracing::debug!(%error, "a connection was gone at once");
                 continue;
             }
-            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
+                let place = self.connections.place(permit);
                 let serving = connection::serve(Arc::clone(shared), tcp, place);
                 shared.tasks.spawn(serving);
-            } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                continue;
+            }
+            self.connections.refuse();
+            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                 shared.tasks.spawn(async move {
                     let _ = timeout(REFUSAL_TIME, refuse(tcp)).await;
                     drop(permit);

@@ -9,7 +9,8 @@ use http::{Request, Response, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use listener::{
-    Admit, Body, CancellationToken, ClientSocket, DrainReport, Limits, Listener, Service,
+    Admit, Body, CancellationToken, ClientSocket, Connections, DrainReport, Limits, Listener,
+    Service,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -89,6 +90,7 @@ impl Service for Echo {
 struct Server {
     address: SocketAddr,
     shutdown: CancellationToken,
+    connections: Connections,
     running: JoinHandle<DrainReport>,
 }
 
@@ -96,10 +98,12 @@ async fn server(limits: Limits) -> Server {
     let listener = Listener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
+    let connections = listener.connections();
     let running = tokio::spawn(listener.run(Arc::new(Echo), limits, shutdown.clone()));
     Server {
         address,
         shutdown,
+        connections,
         running,
     }
 }
@@ -290,6 +294,8 @@ async fn connections_over_the_limit_are_told_503_and_places_come_free() {
         answer.ends_with(r#"{"detail":"too many connections: try again later"}"#),
         "{answer}"
     );
+    let counted = || (server.connections.open(), server.connections.refused());
+    assert_eq!(counted(), (1, 1), "a WebSocket keeps its place");
     client.close(None).await.unwrap();
     drop(client);
     let again = async {
@@ -298,6 +304,12 @@ async fn connections_over_the_limit_are_told_503_and_places_come_free() {
         }
     };
     tokio::time::timeout(PATIENCE, again).await.unwrap();
+    let none_left = async {
+        while server.connections.open() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, none_left).await.unwrap();
 }
 
 #[tokio::test]

@@ -158,8 +158,9 @@ impl Batch<'_> {
         if !self.fresh.is_empty() {
             let document = self.ingest.to_document();
             self.write("ingest", document);
-            let (seq, arrived) = (self.ingest.last_seq(), self.now.0);
-            self.inputs.push(Input::Stored { seq, arrived });
+            let arrived = self.now.0;
+            let stored = self.fresh.keys().map(|&seq| Input::Stored { seq, arrived });
+            self.inputs.extend(stored);
         }
         let mut later = Vec::new();
         if !self.inputs.is_empty() {
@@ -284,6 +285,7 @@ impl Batch<'_> {
             Action::Sentence(_)
             | Action::Partial { .. }
             | Action::Flushed { .. }
+            | Action::Failed { .. }
             | Action::Note(_) => {}
         }
         Ok(())

@@ -49,6 +49,7 @@ impl wit::Guest for Bridge {
             from_ms: status.from_ms,
             final_ms: status.final_ms,
             stored: status.stored,
+            late: status.late,
             consecutive_failures: status.consecutive_failures,
             retry_at: status.retry_at,
             last_error: status.last_error,
@@ -158,6 +159,7 @@ fn input(input: wit::Input) -> Input {
         wit::Input::Flush(id) => Input::Flush(id),
         wit::Input::Reset => Input::Reset,
         wit::Input::Covered(seq) => Input::Covered(seq),
+        wit::Input::Recovered(Seconds { first, last }) => Input::Recovered { first, last },
     }
 }
 

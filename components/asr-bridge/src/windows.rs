@@ -37,6 +37,7 @@ pub fn input(input: wit::WindowInput) -> Input {
         wit::WindowInput::SendFailed(reason) => Input::SendFailed(reason),
         wit::WindowInput::Run(wit::Run { id, flush }) => Input::Run { id, flush },
         wit::WindowInput::Flush(id) => Input::Flush(id),
+        wit::WindowInput::Late(seq) => Input::Late(seq),
         wit::WindowInput::Reset => Input::Reset,
     }
 }
@@ -102,6 +103,7 @@ pub fn status(status: Status) -> wit::WindowStatus {
         connection: super::connection(status.connection),
         socket: status.socket,
         last_end: status.last_end,
+        late: status.late,
         consecutive_failures: status.consecutive_failures,
         retry_at: status.retry_at,
         last_error: status.last_error,

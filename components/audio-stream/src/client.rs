@@ -56,7 +56,12 @@ impl Stream<'_> {
                 self.changes.ingest = Some(self.ingest.to_document());
                 Ok(Ack::duplicate(self.role, seq, &self.ingest).to_json())
             }
-            Decision::Store(seq) | Decision::FillGap(seq) => self.store(chunk, seq).await,
+            Decision::Store(seq) => self.store(chunk, seq).await,
+            Decision::FillGap(seq) => {
+                let ack = self.store(chunk, seq).await?;
+                self.windows.late(seq.get());
+                Ok(ack)
+            }
         }
     }
 
@@ -79,7 +84,7 @@ impl Stream<'_> {
                 format!("chunk {seq} could not be stored: send it again")
             })?;
         self.ingest.stored(seq, self.now);
-        self.stored = true;
+        self.stored.push(seq.get());
         self.changes.ingest = Some(self.ingest.to_document());
         Ok(Ack::stored(self.role, seq, &key, &self.ingest).to_json())
     }

@@ -40,8 +40,8 @@ pub struct Stream<'a> {
     pub outbox: Outbox,
     pub replies: Replies,
     pub fresh: FreshAudio,
-    /// Chunks were stored in this batch.
-    pub stored: bool,
+    /// The seconds that were stored in this batch, as they came.
+    pub stored: Vec<u32>,
     pub settings: Settings,
     pub clients: Clients,
     pub bridge: Bridge,
@@ -85,7 +85,7 @@ impl<'a> Stream<'a> {
             outbox: Outbox::default(),
             replies: Replies::default(),
             fresh: FreshAudio::default(),
-            stored: false,
+            stored: Vec::new(),
             settings,
             clients: Clients::load(records.clients.as_deref())?,
             bridge: Bridge::new(records.bridge),
@@ -172,13 +172,13 @@ impl<'a> Stream<'a> {
 
     /// Recognition, commit, and what is to be sent; a send that is refused goes round again.
     pub async fn turn(&mut self) -> Result<(), String> {
-        if std::mem::take(&mut self.stored) {
-            let seq = self.ingest.last_seq();
+        let stored = std::mem::take(&mut self.stored);
+        if !stored.is_empty() && self.settings.is_windowed() {
+            self.windows.look();
+        }
+        for seq in stored {
             let arrived = self.now.0;
             self.bridge.push(Input::Stored(Stored { seq, arrived }));
-            if self.settings.is_windowed() {
-                self.windows.look();
-            }
         }
         for _ in 0..MAX_ROUNDS {
             let mut actions = self.recognise()?;

@@ -76,7 +76,8 @@ impl Windows {
             | Input::Timer
             | Input::Flush(_)
             | Input::Reset
-            | Input::Covered(_) => return,
+            | Input::Covered(_)
+            | Input::Recovered(_) => return,
         });
     }
 
@@ -102,6 +103,13 @@ impl Windows {
     pub fn flush(&mut self, call: &str) {
         let id = format!("{}{call}", Caller::Flush.mark());
         self.inputs.push(WindowInput::Flush(id));
+    }
+
+    /// A second came behind others; where there was never a window none has missed it.
+    pub fn late(&mut self, seq: u32) {
+        if self.state.is_some() {
+            self.inputs.push(WindowInput::Late(seq));
+        }
     }
 
     pub fn reset(&mut self) {
@@ -153,6 +161,7 @@ impl Stream<'_> {
         for action in outcome.actions {
             match action {
                 WindowAction::Window(window) => {
+                    self.bridge.push(Input::Recovered(window.range));
                     if self.settings.is_windowed() {
                         self.bridge.push(Input::Covered(window.range.last));
                     }

@@ -191,6 +191,7 @@ fn bridge_figures(stream: &StreamView) -> Result<BridgeFigures, ApiError> {
     Ok(BridgeFigures {
         ws_state: ws_state(status.connection),
         stored: status.stored,
+        late: status.late,
         sent: status.sent,
         final_ms: status.final_ms,
         consecutive_failures: status.consecutive_failures,
@@ -205,6 +206,7 @@ fn window_figures(stream: &StreamView) -> Result<WindowFigures, ApiError> {
         .map_err(|error| ApiError::new(500, format!("stored windows are damaged: {error}")))?;
     Ok(WindowFigures {
         ws_state: ws_state(status.connection),
+        late: status.late,
         consecutive_failures: status.consecutive_failures,
         retry_at: status.retry_at.map(EpochMs),
         last_error: status.last_error,

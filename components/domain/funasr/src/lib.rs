@@ -8,11 +8,16 @@
 //! given to the current task, and `final_ms`, before which all text is final. When a task dies, the
 //! next one begins at `final_ms` again.
 //!
+//! A missing second is waited for a little while and then sent as silence. One that comes after that is
+//! remembered as late: it is listed as not transcribed until a window has heard it.
+//!
 //! Seconds that are not that path's can be transcribed in [`windows`]: a machine of its own beside it.
 
 mod arrivals;
 mod chance;
 mod failure;
+mod held;
+mod late;
 mod machine;
 mod message;
 mod pace;

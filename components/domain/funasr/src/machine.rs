@@ -1,9 +1,11 @@
 //! One step of the state machine: inputs are applied one by one, then what time and cursors demand
 //! is done once. It must not look inside the transport: sockets are names here.
 
+mod clock;
 mod demands;
 mod given_up;
 pub(crate) mod service;
+mod stored;
 
 use crate::chance::backoff_ms;
 use crate::failure::Failure;
@@ -16,7 +18,8 @@ use crate::state::State;
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Input {
-    /// Seconds are stored up to `seq`, which arrived at this time (epoch ms).
+    /// Second `seq` is stored; it arrived at this time (epoch ms). Each second is told once: those
+    /// before it that were not are missing, and one that is told after a later one comes late.
     Stored { seq: u32, arrived: u64 },
     /// The connection for `task` is up.
     Opened { task: String, socket: String },
@@ -45,6 +48,8 @@ pub enum Input {
     Reset,
     /// Seconds up to this one are transcribed elsewhere: do not send them.
     Covered(u32),
+    /// A window has heard the late seconds `first..=last`.
+    Recovered { first: u32, last: u32 },
 }
 
 /// What to do, in this order, once the new state is stored.
@@ -77,7 +82,7 @@ pub enum Action {
     /// A sentence that begins at `start_ms` of session time is still being heard; what it is will be
     /// revised. Only when [`Settings::wants_partials`]; not blank.
     Partial { start_ms: u64, text: String },
-    /// The flush is over; so many stored seconds are not final.
+    /// The flush is over; so many stored seconds are not final, or came too late to be heard.
     Flushed { id: String, untranscribed: u32 },
     /// The connection or its task failed, and will be tried again: worth a line in the log, and a count.
     Failed { failure: Failure, why: String },
@@ -116,10 +121,13 @@ pub fn step(
         room,
         actions: Vec::new(),
     };
+    machine.check_clock();
     for input in inputs {
         machine.apply(input);
     }
     machine.check_deadlines();
+    machine.forget_what_is_sent_again();
+    machine.release_gaps();
     machine.pump();
     machine.answer_flushes();
     machine.arm_timer();
@@ -138,12 +146,7 @@ struct Machine<'a> {
 impl Machine<'_> {
     fn apply(&mut self, input: Input) {
         match input {
-            Input::Stored { seq, arrived } => {
-                if seq > self.state.stored {
-                    self.state.stored = seq;
-                    self.state.arrivals.push(seq, arrived);
-                }
-            }
+            Input::Stored { seq, arrived } => self.stored(seq, arrived),
             Input::Opened { task, socket } => self.opened(task, socket),
             Input::OpenFailed {
                 task,
@@ -169,7 +172,7 @@ impl Machine<'_> {
                 // It may be the first to come after a restart, with which the timer died.
                 self.state.timer_at = None;
                 if self.state.flushes.len() >= MAX_FLUSHES {
-                    let untranscribed = self.state.untranscribed();
+                    let untranscribed = self.state.not_transcribed();
                     self.actions.push(Action::Flushed { id, untranscribed });
                 } else {
                     self.state.flushes.push(id);
@@ -177,6 +180,7 @@ impl Machine<'_> {
             }
             Input::Reset => self.reset(),
             Input::Covered(seq) => self.covered(seq),
+            Input::Recovered { first, last } => self.state.late.remove(first, last),
         }
     }
 
@@ -217,6 +221,10 @@ impl Machine<'_> {
 mod given_up_tests;
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod late_tests;
 #[cfg(test)]
 mod partial_tests;
 #[cfg(test)]

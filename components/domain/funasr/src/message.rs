@@ -29,7 +29,7 @@ pub enum ServiceEvent {
 pub struct Heard {
     /// From the start of the task's audio; `None` when the service did not say.
     pub begin_ms: Option<u64>,
-    /// As `begin_ms`. Of an intermediate result: the end of its last word.
+    /// As `begin_ms`; where the service did not say, the end of its last word.
     pub end_ms: Option<u64>,
     /// As the service gave it, trimmed; may be empty.
     pub text: String,
@@ -145,6 +145,8 @@ fn sentence(payload: &Value) -> Option<Said> {
     let end_ms = sentence.get("end_time").and_then(millis);
     // When nothing says that it is final, and it has no end, it is still being heard.
     let is_final = flag.unwrap_or(end_ms.is_some());
+    let last_word = || sentence.get("words")?.as_array()?.last();
+    let end_ms = end_ms.or_else(|| last_word()?.get("end_time").and_then(millis));
     let text = sentence
         .get("text")
         .and_then(Value::as_str)?
@@ -159,8 +161,6 @@ fn sentence(payload: &Value) -> Option<Said> {
     if is_final {
         return Some(Said::Final(heard(end_ms)));
     }
-    let last_word = || sentence.get("words")?.as_array()?.last();
-    let end_ms = end_ms.or_else(|| last_word()?.get("end_time").and_then(millis));
     Some(Said::Partial(heard(end_ms)))
 }
 

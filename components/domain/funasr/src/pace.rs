@@ -26,6 +26,12 @@ impl Pace {
         self.due_ms = self.due_ms.max(now as f64) + f64::from(seconds) * interval_ms(speed);
     }
 
+    /// After the clock was set back: nobody has to wait longer than after a full burst.
+    pub fn check_clock(&mut self, now: u64, speed: f64) {
+        let burst = BURST_SECONDS as f64 * interval_ms(speed);
+        self.due_ms = self.due_ms.min(now as f64 + burst);
+    }
+
     /// When the next second may be sent; `now` or earlier means at once.
     pub fn next_at(&self, speed: f64) -> u64 {
         let interval = interval_ms(speed);

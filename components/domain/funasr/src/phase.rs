@@ -34,8 +34,13 @@ pub enum Phase {
     },
     /// Audio is taken.
     Running(Running),
-    /// `finish-task` is sent.
-    Finishing { running: Running, deadline: u64 },
+    /// `finish-task` is sent. What the service says moves the deadline, but not beyond the limit.
+    Finishing {
+        running: Running,
+        deadline: u64,
+        #[serde(default)]
+        limit: u64,
+    },
 }
 
 /// A task that takes or took audio.

@@ -40,6 +40,8 @@ pub const RETRY_CAP_MS: u64 = 10_000;
 pub const IDLE_FINISH_MS: u64 = 5_000;
 /// How long `task-finished` may take after `finish-task`.
 pub const FINISH_TIMEOUT_MS: u64 = 15_000;
+/// How long it may take at most without a sentence that became final, whatever else the service says.
+pub const FINISH_LIMIT_MS: u64 = 120_000;
 /// A task that was sent this much audio without a final sentence is finished and begun anew, so that
 /// what a broken connection costs stays bounded.
 pub const QUIET_TASK_MS: u64 = 120_000;
@@ -47,6 +49,12 @@ pub const QUIET_TASK_MS: u64 = 120_000;
 pub const BURST_SECONDS: u64 = 10;
 /// Flushes that may wait at the same time; one more is answered at once.
 pub const MAX_FLUSHES: usize = 16;
+/// How long a missing second is waited for, from when a later one came, before silence is sent for it.
+pub const GAP_HOLD_MS: u64 = 2_000;
+/// Gaps that are waited for at the same time.
+pub const MAX_HELD_GAPS: usize = 16;
+/// Ranges of seconds that came too late, of one stream; they are stored with every change.
+pub const MAX_LATE_RANGES: usize = 256;
 /// Seconds whose time of arrival is remembered for the latency figures.
 pub const MAX_ARRIVALS: usize = 180;
 /// What is kept of an error text.

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::SECOND_MS;
 use crate::arrivals::Arrivals;
+use crate::held::Held;
+use crate::late::Late;
 use crate::pace::Pace;
 use crate::phase::{Connection, Phase};
 
@@ -23,6 +25,12 @@ pub struct State {
     pub(crate) phase: Phase,
     pub(crate) pace: Pace,
     pub(crate) arrivals: Arrivals,
+    /// Missing seconds that are waited for.
+    #[serde(skip_serializing_if = "Held::is_empty")]
+    pub(crate) held: Held,
+    /// Seconds that came after silence had been sent for them.
+    #[serde(skip_serializing_if = "Late::is_empty")]
+    pub(crate) late: Late,
     /// Failures since the last final sentence or orderly end.
     pub(crate) failures: u32,
     pub(crate) last_error: Option<String>,
@@ -49,6 +57,8 @@ pub struct Status {
     pub final_ms: u64,
     /// The last stored second.
     pub stored: u32,
+    /// Stored seconds that came after silence had been sent for them, and are not transcribed.
+    pub late: u32,
     /// Failures since the last final sentence or orderly end.
     pub consecutive_failures: u32,
     /// When the next attempt is due, epoch ms.
@@ -65,9 +75,30 @@ impl State {
         u32::try_from(self.final_ms / SECOND_MS).unwrap_or(u32::MAX - 1) + 1
     }
 
-    /// How many stored seconds are not final.
+    /// The first second of which nothing is final.
+    pub(crate) fn first_open(&self) -> u32 {
+        u32::try_from(self.final_ms.div_ceil(SECOND_MS)).unwrap_or(u32::MAX - 1) + 1
+    }
+
+    /// Seconds up to this one are not this path's.
+    pub(crate) fn given_up(&self) -> u32 {
+        u32::try_from(self.from_ms / SECOND_MS).unwrap_or(u32::MAX)
+    }
+
+    /// Late seconds that no task of this path will get any more.
+    pub(crate) fn late_for_good(&self) -> Late {
+        self.late.up_to(self.next_base() - 1)
+    }
+
+    /// How many seconds up to the last stored one are not final: what this path has yet to do.
     pub fn untranscribed(&self) -> u32 {
         (self.stored + 1).saturating_sub(self.next_base())
+    }
+
+    /// These and the late ones.
+    pub(crate) fn not_transcribed(&self) -> u32 {
+        self.untranscribed()
+            .saturating_add(self.late_for_good().count())
     }
 
     /// What operators see.
@@ -84,6 +115,7 @@ impl State {
             from_ms: self.from_ms,
             final_ms: self.final_ms,
             stored: self.stored,
+            late: self.late.count(),
             consecutive_failures: self.failures,
             retry_at: match self.phase {
                 Phase::Waiting { until } => Some(until),

@@ -5,8 +5,12 @@
 //! One window at a time. The cursor is the end of the last window that is done; a window that fails
 //! moves nothing, so that the next attempt is the same window again. Which seconds are left to windows
 //! is read from the realtime path's state.
+//!
+//! Seconds that came late, after either path had passed over them, get windows of their own when no other
+//! window is left. These move no cursor.
 
 mod demands;
+mod late;
 mod phase;
 mod requests;
 mod settings;
@@ -14,6 +18,7 @@ mod state;
 mod stretch;
 mod task;
 
+use crate::late::Late;
 use crate::{Failure, State as Bridge};
 pub use settings::{MAX_RUNS, WindowSettings};
 pub use state::{State, Status};
@@ -49,6 +54,9 @@ pub enum Input {
     Run { id: String, flush: bool },
     /// All that is stored shall be covered, the last, shorter window included.
     Flush(String),
+    /// A second was stored after a later one had been: a window may have heard silence for it. To be told
+    /// once it is in the state of the realtime path.
+    Late(u32),
     /// Forget cursor and connection; runs are answered. What comes after it finds a new stream, but
     /// nothing is begun in its own step unless somebody asks for it.
     Reset,
@@ -79,7 +87,9 @@ pub enum Action {
     Close { socket: String },
     /// Set the one timer of the stream's windows anew, in so many milliseconds.
     SetTimer(u64),
-    /// A window is done. `text` is all its sentences, empty when nothing was said.
+    /// A window is done. `text` is all its sentences, empty when nothing was said. The realtime path
+    /// must be told before the next step ([`crate::Input::Recovered`]): late seconds of its own may be
+    /// among those that were heard.
     Window {
         range: Range,
         text: String,
@@ -129,6 +139,7 @@ pub fn step(
     let mut machine = Machine {
         state,
         stretches: stretch::for_windows(bridge, realtime),
+        bridge_late: bridge.late_for_good(),
         settings,
         now,
         random,
@@ -137,6 +148,7 @@ pub fn step(
         was_reset: false,
         actions: Vec::new(),
     };
+    machine.check_clock();
     machine.check_seconds();
     for input in inputs {
         machine.apply(input);
@@ -152,6 +164,8 @@ struct Machine<'a> {
     state: State,
     /// The seconds that are left to windows, done or not.
     stretches: Vec<Range>,
+    /// Late seconds of the realtime path.
+    bridge_late: Late,
     settings: &'a WindowSettings,
     now: u64,
     random: u64,
@@ -177,6 +191,7 @@ impl Machine<'_> {
             Input::SendFailed(reason) => self.send_failed(&reason),
             Input::Run { id, flush } => self.requests.push(Request::run(id, flush)),
             Input::Flush(id) => self.requests.push(Request::flush(id)),
+            Input::Late(seq) => self.late(seq),
             Input::Reset => self.reset(),
         }
     }
@@ -188,6 +203,8 @@ impl Machine<'_> {
 
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod late_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -254,6 +254,7 @@ mod tests {
         };
         let windows = WindowFigures {
             ws_state: WsState::Error,
+            late: 0,
             consecutive_failures: 3,
             retry_at: Some(EpochMs(9000)),
             last_error: Some("windows".into()),
@@ -281,6 +282,7 @@ mod tests {
     fn in_realtime_mode_a_backfill_s_error_is_shown_when_there_is_no_other() {
         let windows = WindowFigures {
             ws_state: WsState::Error,
+            late: 0,
             consecutive_failures: 3,
             retry_at: None,
             last_error: Some("windows".into()),
@@ -339,6 +341,7 @@ mod tests {
         let bridge = BridgeFigures {
             ws_state: WsState::Error,
             stored: 20,
+            late: 0,
             sent: 0,
             final_ms: 7_400,
             consecutive_failures: 2,
@@ -359,6 +362,24 @@ mod tests {
             text.ends_with(r#""updated_at":"1970-01-01T00:00:00.900Z"}"#),
             "{text}"
         );
+    }
+
+    #[test]
+    fn seconds_that_came_too_late_are_told_when_there_are_some() {
+        let bridge = BridgeFigures {
+            late: 2,
+            ..BridgeFigures::default()
+        };
+        let windows = WindowFigures {
+            late: 1,
+            ..WindowFigures::default()
+        };
+        let figures = AsrFigures::default();
+        let text = shown_with(&settings(), &figures, &bridge, &windows);
+        let part = r#""ingest_lag_seconds":0,"late_chunks":3,"last_emit_at""#;
+        assert!(text.contains(part), "{text}");
+        let text = shown(&figures, &BridgeFigures::default());
+        assert!(!text.contains("late_chunks"), "{text}");
     }
 
     #[test]

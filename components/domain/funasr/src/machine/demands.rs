@@ -7,7 +7,7 @@ use crate::chance::task_uuid;
 use crate::failure::Failure;
 use crate::message;
 use crate::phase::Phase;
-use crate::settings::{FINISH_TIMEOUT_MS, IDLE_FINISH_MS, QUIET_TASK_MS};
+use crate::settings::{FINISH_LIMIT_MS, FINISH_TIMEOUT_MS, IDLE_FINISH_MS, QUIET_TASK_MS};
 
 /// How long to wait when the socket takes nothing more, in ms.
 pub(super) const ROOM_RETRY_MS: u64 = 250;
@@ -49,6 +49,21 @@ impl Machine<'_> {
         }
     }
 
+    /// Missing seconds are waited for only so long, and not at all when somebody wants the end.
+    pub(super) fn release_gaps(&mut self) {
+        if self.state.flushes.is_empty() {
+            self.state.held.release(self.now);
+        } else {
+            self.state.held.clear();
+        }
+    }
+
+    /// The last second that may be sent: what comes before the first one that is waited for.
+    fn ready(&self) -> u32 {
+        let held = self.state.held.next_after(self.state.sent);
+        held.map_or(self.state.stored, |(first, _)| first - 1)
+    }
+
     fn open(&mut self) {
         let task = format!("{}{}", self.settings.task_prefix, task_uuid(self.random));
         let timeout_ms = self.settings.start_timeout_ms;
@@ -67,10 +82,10 @@ impl Machine<'_> {
     }
 
     fn send_audio(&mut self) {
+        let waiting = self.ready().saturating_sub(self.state.sent);
         let Phase::Running(running) = &mut self.state.phase else {
             return;
         };
-        let waiting = self.state.stored.saturating_sub(self.state.sent);
         let allowed = self
             .state
             .pace
@@ -82,7 +97,10 @@ impl Machine<'_> {
         let first = self.state.sent + 1;
         let last = self.state.sent + count;
         let first_ms = u64::from(first - 1) * SECOND_MS;
-        let mute_ms = self.state.final_ms.saturating_sub(first_ms).min(SECOND_MS) as u32;
+        let final_part = self.state.final_ms.saturating_sub(first_ms).min(SECOND_MS);
+        // A second that came late is a window's: half of it must not be heard twice.
+        let is_late = final_part > 0 && self.state.late.contains(first);
+        let mute_ms = if is_late { SECOND_MS } else { final_part } as u32;
         running.sent_at = self.now;
         self.actions.push(Action::SendSeconds {
             socket: running.socket.clone(),
@@ -113,18 +131,18 @@ impl Machine<'_> {
             socket: running.socket.clone(),
             text,
         });
-        let deadline = self.now + FINISH_TIMEOUT_MS;
         self.state.phase = Phase::Finishing {
             running: running.clone(),
-            deadline,
+            deadline: self.now + FINISH_TIMEOUT_MS,
+            limit: self.now + FINISH_LIMIT_MS,
         };
     }
 
     pub(super) fn answer_flushes(&mut self) {
-        let untranscribed = self.state.untranscribed();
-        if untranscribed > 0 && self.settings.enabled {
+        if self.state.untranscribed() > 0 && self.settings.enabled {
             return;
         }
+        let untranscribed = self.state.not_transcribed();
         for id in std::mem::take(&mut self.state.flushes) {
             self.actions.push(Action::Flushed { id, untranscribed });
         }
@@ -143,7 +161,11 @@ impl Machine<'_> {
                 self.now + ROOM_RETRY_MS
             }
             Phase::Running(_) if self.state.sent < self.state.stored => {
-                self.state.pace.next_at(self.settings.catch_up_speed)
+                let paced = self.state.pace.next_at(self.settings.catch_up_speed);
+                match self.state.held.next_after(self.state.sent) {
+                    Some((first, until)) if first == self.state.sent + 1 => paced.max(until),
+                    _ => paced,
+                }
             }
             Phase::Running(running) => running.sent_at + IDLE_FINISH_MS,
         };

@@ -4,6 +4,7 @@
 use super::{Action, Machine};
 use crate::SECOND_MS;
 use crate::arrivals::Arrivals;
+use crate::late::Late;
 use crate::phase::Phase;
 
 impl Machine<'_> {
@@ -15,6 +16,8 @@ impl Machine<'_> {
         self.state.failures = 0;
         self.state.last_error = None;
         self.state.arrivals = Arrivals::default();
+        self.state.held.clear();
+        self.state.late = Late::default();
         self.state.final_ms = u64::from(self.state.stored) * SECOND_MS;
         self.state.from_ms = self.state.final_ms;
         for id in std::mem::take(&mut self.state.flushes) {
@@ -33,11 +36,7 @@ impl Machine<'_> {
         self.state.final_ms = covered_ms;
         self.state.from_ms = covered_ms;
         self.state.arrivals.forget_before(self.state.next_base());
-        let takes_audio = matches!(
-            self.state.phase,
-            Phase::Running(_) | Phase::Finishing { .. }
-        );
-        if takes_audio && self.state.sent < seq {
+        if self.takes_audio() && self.state.sent < seq {
             // Its clock would miss the seconds that are left out: the next task begins after them.
             self.close_socket();
             self.state.phase = Phase::Idle;

@@ -1,6 +1,9 @@
 //! The state machine against random histories: a service that hears every second exactly as it is
-//! sent, and a network that breaks at random.
+//! sent, a network that breaks at random, a client whose seconds come in any order or not at all, a clock
+//! that is set, a process that dies, and windows that make up for what came late.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -10,47 +13,81 @@ use super::{Action, Input};
 #[derive(Debug, Clone)]
 enum Fate {
     Chunk,
-    Skip,
+    /// So many seconds are missing before the next one.
+    Skip(u32),
+    /// One of the missing seconds comes after all.
+    Late(prop::sample::Index),
+    /// A window hears the first late seconds.
+    Recover,
     Answer,
     Break,
     Refuse,
     Wait(u64),
+    /// The process dies with its sockets and timers.
+    Crash,
+    /// The clock is set, by an hour back or forth.
+    SetClock(bool),
 }
 
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let fate = prop_oneof![
         6 => Just(Fate::Chunk),
-        1 => Just(Fate::Skip),
+        1 => (1u32..4).prop_map(Fate::Skip),
+        2 => any::<prop::sample::Index>().prop_map(Fate::Late),
+        1 => Just(Fate::Recover),
         4 => Just(Fate::Answer),
         1 => Just(Fate::Break),
         1 => Just(Fate::Refuse),
         3 => (1u64..8_000).prop_map(Fate::Wait),
+        1 => Just(Fate::Crash),
+        1 => any::<bool>().prop_map(Fate::SetClock),
     ];
     proptest::collection::vec(fate, 1..200)
 }
 
 proptest! {
     #[test]
-    fn whatever_breaks_every_stored_second_is_final_once_and_in_order(fates in fates()) {
+    fn every_stored_second_is_final_once_and_in_order_or_is_listed_as_late(fates in fates()) {
         let mut world = World::new();
         for fate in fates {
             world.suffer(fate);
         }
         world.settle();
         prop_assert_eq!(world.stream.state.untranscribed(), 0);
-        // Every millisecond up to the end was heard as final exactly once, in order.
         let mut at = 0;
         for (start, end) in &world.finals {
-            prop_assert_eq!(*start, at);
+            prop_assert!(*start >= at && end > start);
             at = *end;
         }
-        prop_assert_eq!(at, u64::from(world.stored) * 1000);
+        // Every millisecond of what is stored was heard exactly once, and nothing that is listed was.
+        let late = &world.stream.state.late;
+        for seq in &world.stored {
+            let expected = if late.contains(*seq) { 0 } else { 1000 };
+            prop_assert_eq!(world.heard.get(seq).copied().unwrap_or(0), expected, "second {}", seq);
+        }
+        prop_assert!(late.ranges().all(|(f, l)| (f..=l).all(|seq| world.stored.contains(&seq))));
+        // A flush says how many are listed.
+        let untranscribed = late.count();
+        let actions = world.stream.give([Input::Flush("f".into())]);
+        let id = "f".into();
+        let flushed = Action::Flushed { id, untranscribed };
+        prop_assert!(actions.contains(&flushed), "{:?}", actions);
     }
+}
+
+/// A second as it was sent.
+struct Sent {
+    is_silence: bool,
+    mute_ms: u64,
 }
 
 struct World {
     stream: Stream,
-    stored: u32,
+    stored: BTreeSet<u32>,
+    /// Milliseconds of each second that became final as they were recorded.
+    heard: BTreeMap<u32, u64>,
+    /// Of the current task: its audio.
+    audio: BTreeMap<u32, Sent>,
     /// Of the current task: its socket, and the second its audio begins with, once some was sent.
     socket: Option<String>,
     opening: bool,
@@ -66,7 +103,9 @@ impl World {
     fn new() -> World {
         World {
             stream: Stream::new(),
-            stored: 0,
+            stored: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            audio: BTreeMap::new(),
             socket: None,
             opening: false,
             task_base: None,
@@ -101,20 +140,50 @@ impl World {
                     if first == base {
                         self.answered_ms = u64::from(mute_ms);
                     }
+                    for seq in first..=last {
+                        let is_silence = !self.stored.contains(&seq);
+                        let mute_ms = if seq == first { u64::from(mute_ms) } else { 0 };
+                        let sent = Sent {
+                            is_silence,
+                            mute_ms,
+                        };
+                        self.audio.insert(seq, sent);
+                    }
                     self.heard_to = last;
                 }
                 Action::SendText { text, .. } => self.finishing |= text.contains("finish-task"),
                 Action::Close { socket } if self.socket.as_ref() == Some(&socket) => self.hang_up(),
-                Action::Sentence(s) => self.finals.push((s.start_ms, s.end_ms)),
+                Action::Sentence(s) => self.hear(s.start_ms, s.end_ms),
                 _ => {}
             }
         }
+    }
+
+    fn hear(&mut self, start_ms: u64, end_ms: u64) {
+        self.finals.push((start_ms, end_ms));
+        for (seq, sent) in self.audio.iter().filter(|(_, sent)| !sent.is_silence) {
+            let begin = u64::from(seq - 1) * 1000;
+            let from = start_ms.max(begin + sent.mute_ms);
+            let ms = end_ms.min(begin + 1000).saturating_sub(from);
+            *self.heard.entry(*seq).or_default() += ms;
+        }
+    }
+
+    fn last(&self) -> u32 {
+        self.stored.last().copied().unwrap_or(0)
+    }
+
+    fn store(&mut self, seq: u32) {
+        self.stored.insert(seq);
+        let arrived = self.stream.now;
+        self.give(Input::Stored { seq, arrived });
     }
 
     fn hang_up(&mut self) {
         self.socket = None;
         self.task_base = None;
         self.finishing = false;
+        self.audio.clear();
     }
 
     fn give(&mut self, input: Input) {
@@ -124,10 +193,38 @@ impl World {
 
     fn suffer(&mut self, fate: Fate) {
         match fate {
-            Fate::Chunk | Fate::Skip => {
-                self.stored += if matches!(fate, Fate::Skip) { 2 } else { 1 };
-                let (seq, arrived) = (self.stored, self.stream.now);
-                self.give(Input::Stored { seq, arrived });
+            Fate::Chunk => self.store(self.last() + 1),
+            Fate::Skip(seconds) => self.store(self.last() + 1 + seconds),
+            Fate::Late(which) => {
+                let is_missing = |seq: &u32| !self.stored.contains(seq);
+                let missing: Vec<u32> = (1..self.last()).filter(is_missing).collect();
+                if !missing.is_empty() {
+                    self.store(*which.get(&missing));
+                }
+            }
+            Fate::Recover => {
+                let late = self.stream.state.late_for_good();
+                let first_range = late.ranges().next();
+                if let Some((first, last)) = first_range {
+                    for seq in first..=last {
+                        *self.heard.entry(seq).or_default() += 1000;
+                    }
+                    self.give(Input::Recovered { first, last });
+                }
+            }
+            Fate::Crash => {
+                self.hang_up();
+                self.opening = false;
+                self.give(Input::SendFailed("it is gone".into()));
+            }
+            Fate::SetClock(ahead) => {
+                let now = self.stream.now;
+                let hour = 3_600_000;
+                self.stream.now = if ahead {
+                    now + hour
+                } else {
+                    now.saturating_sub(hour)
+                };
             }
             Fate::Answer => self.answer(),
             Fate::Break if self.socket.is_none() => {}
@@ -194,7 +291,7 @@ impl World {
 
     /// Nothing breaks any more: everything must come to its end.
     fn settle(&mut self) {
-        for _ in 0..5_000 {
+        for _ in 0..10_000 {
             if self.stream.state.untranscribed() == 0 {
                 return;
             }

@@ -5,7 +5,7 @@ use crate::SECOND_MS;
 use crate::failure::Failure;
 use crate::message::{self, AudioFormat, Heard, ServiceEvent, shorten};
 use crate::phase::{Phase, Running};
-use crate::settings::FINISH_TIMEOUT_MS;
+use crate::settings::{FINISH_LIMIT_MS, FINISH_TIMEOUT_MS};
 
 impl Machine<'_> {
     pub(super) fn opened(&mut self, task: String, socket: String) {
@@ -79,8 +79,11 @@ impl Machine<'_> {
 
     /// The service is still working on the task's end: let it.
     fn extend_finish(&mut self) {
-        if let Phase::Finishing { deadline, .. } = &mut self.state.phase {
-            *deadline = self.now + FINISH_TIMEOUT_MS;
+        if let Phase::Finishing {
+            deadline, limit, ..
+        } = &mut self.state.phase
+        {
+            *deadline = (self.now + FINISH_TIMEOUT_MS).min(*limit);
         }
     }
 
@@ -105,6 +108,10 @@ impl Machine<'_> {
         let start_ms = begin_ms.min(end_ms - 1).max(self.state.final_ms);
         self.state.final_ms = end_ms;
         self.state.failures = 0;
+        if let Phase::Finishing { limit, .. } = &mut self.state.phase {
+            *limit = self.now + FINISH_LIMIT_MS;
+        }
+        self.extend_finish();
         let last = u32::try_from(end_ms.div_ceil(SECOND_MS)).unwrap_or(u32::MAX);
         let arrived = self.state.arrivals.of(last);
         self.state.arrivals.forget_before(self.state.next_base());
@@ -143,10 +150,7 @@ impl Machine<'_> {
     }
 
     fn finished(&mut self, heard: Option<Heard>) {
-        if !matches!(
-            self.state.phase,
-            Phase::Running(_) | Phase::Finishing { .. }
-        ) {
+        if !self.takes_audio() {
             self.fail(
                 Failure::Unasked,
                 "the ASR service finished a task that had not begun".into(),
@@ -156,8 +160,8 @@ impl Machine<'_> {
         if let Some(heard) = heard {
             self.sentence(heard);
         }
-        let complete = matches!(self.state.phase, Phase::Finishing { .. });
-        if !complete {
+        let was_asked = matches!(self.state.phase, Phase::Finishing { .. });
+        if !was_asked && !self.owes_nothing() {
             // Nobody asked it to: what it did not make final is sent again.
             self.fail(
                 Failure::Unasked,
@@ -176,17 +180,23 @@ impl Machine<'_> {
         self.state.phase = Phase::Idle;
     }
 
+    /// Whether a task has made all final that it was sent. One that was sent nothing has only done what
+    /// it should when there is nothing to send: else a service that ends every task at once would be
+    /// called again without a pause.
+    fn owes_nothing(&self) -> bool {
+        let (Phase::Running(running) | Phase::Finishing { running, .. }) = &self.state.phase else {
+            return false;
+        };
+        let did_something = self.state.sent >= running.base || self.state.untranscribed() == 0;
+        did_something && self.state.final_ms >= u64::from(self.state.sent) * SECOND_MS
+    }
+
     pub(super) fn closed(&mut self, task: &str, code: u16, reason: &str) {
         if !self.is_current(task) {
             return;
         }
-        let all_final = self.state.final_ms >= u64::from(self.state.sent) * SECOND_MS;
-        let took_audio = matches!(
-            self.state.phase,
-            Phase::Running(_) | Phase::Finishing { .. }
-        );
-        if took_audio && all_final {
-            // It owes nothing: an end like any other.
+        if self.owes_nothing() {
+            // An end like any other.
             self.state.phase = Phase::Idle;
             return;
         }

@@ -6,6 +6,7 @@ use super::stretch::{self, Next};
 use super::{Action, Machine};
 use crate::chance::task_uuid;
 use crate::failure::Failure;
+use crate::late::Late;
 use crate::message;
 
 /// What a run is told where there is no service to ask.
@@ -14,18 +15,23 @@ const DISABLED: &str = "ASR disabled or API key missing";
 impl Machine<'_> {
     pub(super) fn next_window(&self, flush: bool) -> Option<Next> {
         stretch::next_window(&self.state, &self.stretches, self.settings, flush)
+            .or_else(|| self.next_late_window())
     }
 
     /// Gives the window in hand up when its seconds are not left to windows any more: the mode changed
     /// with a restart.
     pub(super) fn check_seconds(&mut self) {
-        let Some(range) = self.state.phase.task().map(|task| task.range) else {
+        let Some((range, is_late)) = self.state.phase.task().map(|t| (t.range, t.is_late)) else {
             return;
         };
-        let is_ours = self.stretches.iter().any(|of| of.contains(range));
+        let is_ours = match is_late {
+            true => self.all_late().any(|of| of.contains(range)),
+            false => self.stretches.iter().any(|of| of.contains(range)),
+        };
         if !self.settings.service.enabled || !is_ours {
             self.note("a window is given up: its seconds are not for windows any more".into());
             self.close_socket();
+            self.keep_missed();
             self.state.phase = Phase::Idle;
         }
     }
@@ -102,6 +108,8 @@ impl Machine<'_> {
             id,
             range: next.range,
             from: next.from,
+            is_late: next.is_late,
+            missed: Late::default(),
             began: self.now,
             deadline: self.now.saturating_add(timeout_ms),
             heard: Vec::new(),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::{HEADER_BYTES, SECOND_BYTES};
 use super::stretch::Range;
 use crate::Connection;
+use crate::late::Late;
 
 /// Where it stands. Times are epoch milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,12 @@ pub struct Task {
     pub began: u64,
     /// When it is given up.
     pub deadline: u64,
+    /// It hears seconds that came late, and moves no cursor.
+    #[serde(default)]
+    pub is_late: bool,
+    /// Seconds of its own that were stored since it began: it may have heard silence for them.
+    #[serde(default, skip_serializing_if = "Late::is_empty")]
+    pub missed: Late,
     /// Its final sentences so far.
     pub heard: Vec<Heard>,
 }
@@ -73,6 +80,17 @@ impl Task {
 impl Phase {
     /// The window in hand.
     pub fn task(&self) -> Option<&Task> {
+        match self {
+            Phase::Idle | Phase::Waiting { .. } => None,
+            Phase::Connecting { task }
+            | Phase::Starting { task, .. }
+            | Phase::Sending { task, .. }
+            | Phase::Finishing { task, .. } => Some(task),
+        }
+    }
+
+    /// The window in hand.
+    pub fn task_mut(&mut self) -> Option<&mut Task> {
         match self {
             Phase::Idle | Phase::Waiting { .. } => None,
             Phase::Connecting { task }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::phase::Phase;
 use super::requests::Request;
 use crate::Connection;
+use crate::late::Late;
 
 /// All that the windows' machine knows. It is stored as JSON by the caller; its fields are this
 /// crate's own.
@@ -16,6 +17,9 @@ pub struct State {
     /// The first second that windows may still touch.
     pub(crate) from: u32,
     pub(crate) phase: Phase,
+    /// Seconds that came after the windows that should have heard them.
+    #[serde(skip_serializing_if = "Late::is_empty")]
+    pub(crate) late: Late,
     /// Failures since the last window that is done.
     pub(crate) failures: u32,
     pub(crate) last_error: Option<String>,
@@ -32,6 +36,8 @@ pub struct Status {
     pub socket: Option<String>,
     /// The end of the last window that is done; 0 for none.
     pub last_end: u32,
+    /// Stored seconds that came after the windows that should have heard them.
+    pub late: u32,
     /// Failures since then.
     pub consecutive_failures: u32,
     /// When the next attempt is due, epoch ms.
@@ -47,6 +53,7 @@ impl State {
             connection: self.phase.connection(),
             socket: self.phase.socket().map(str::to_owned),
             last_end: self.last_end,
+            late: self.late.count(),
             consecutive_failures: self.failures,
             retry_at: match self.phase {
                 Phase::Waiting { until } => Some(until),

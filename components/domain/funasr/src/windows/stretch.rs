@@ -28,6 +28,10 @@ impl Range {
     pub(super) fn contains(self, other: Range) -> bool {
         self.first <= other.first && other.last <= self.last
     }
+
+    pub(super) fn holds(self, seq: u32) -> bool {
+        self.first <= seq && seq <= self.last
+    }
 }
 
 /// The stored seconds that are not the realtime path's, oldest first. While it runs everything from
@@ -45,13 +49,24 @@ pub fn for_windows(bridge: &Bridge, realtime: bool) -> Vec<Range> {
     before.into_iter().chain(after).collect()
 }
 
-/// Stored seconds that neither path has covered, oldest first.
+/// Stored seconds that neither path has covered, oldest first; those that came late are among them.
 pub fn uncovered(bridge: &Bridge, windows: &State) -> Vec<Range> {
     let done = windows.last_end.saturating_add(1);
-    for_windows(bridge, false)
+    let ahead = for_windows(bridge, false)
         .into_iter()
-        .filter_map(|stretch| Range::new(stretch.first.max(done), stretch.last))
-        .collect()
+        .filter_map(|stretch| Range::new(stretch.first.max(done), stretch.last));
+    let late = (bridge.late.ranges().chain(windows.late.ranges()))
+        .filter_map(|(first, last)| Range::new(first, last));
+    let mut all: Vec<Range> = ahead.chain(late).collect();
+    all.sort_by_key(|range| range.first);
+    let mut disjoint: Vec<Range> = Vec::new();
+    for range in all {
+        match disjoint.last_mut() {
+            Some(before) if range.first <= before.last => before.last = before.last.max(range.last),
+            _ => disjoint.push(range),
+        }
+    }
+    disjoint
 }
 
 /// A window, and the first second that it and those after it may touch.
@@ -59,6 +74,8 @@ pub fn uncovered(bridge: &Bridge, windows: &State) -> Vec<Range> {
 pub struct Next {
     pub range: Range,
     pub from: u32,
+    /// It is made of seconds that came late.
+    pub is_late: bool,
 }
 
 /// The window after the cursor. Without `flush` a last, shorter one is given only where a whole one of a
@@ -91,7 +108,12 @@ fn after(
     let next = |last| {
         let range = Range::new(first, last)?;
         let from = from_here;
-        Some(Next { range, from })
+        let is_late = false;
+        Some(Next {
+            range,
+            from,
+            is_late,
+        })
     };
     if whole_end <= stretch.last {
         return next(whole_end);

@@ -123,8 +123,7 @@ impl Machine<'_> {
             return;
         };
         let text = task.text();
-        self.state.last_end = task.range.last;
-        self.state.from = task.from;
+        self.heard(&task);
         self.state.failures = 0;
         self.state.last_error = None;
         let with_text = !text.is_empty();
@@ -167,6 +166,7 @@ impl Machine<'_> {
             failure,
             why: format!("{why}; the window will be begun again"),
         });
+        self.keep_missed();
         self.state.failures = self.state.failures.saturating_add(1);
         self.answer_all_failed(&why);
         self.state.last_error = Some(why);

@@ -58,6 +58,8 @@ pub struct BridgeFigures {
     pub ws_state: WsState,
     /// The last second that is stored.
     pub stored: u32,
+    /// Seconds that came after silence had been sent for them, and are not transcribed.
+    pub late: u32,
     /// The last second that was sent in the current task.
     pub sent: u32,
     /// All before this session time is final.
@@ -78,6 +80,8 @@ pub struct BridgeFigures {
 pub struct WindowFigures {
     /// Of the connection.
     pub ws_state: WsState,
+    /// Seconds that came after the windows that should have heard them.
+    pub late: u32,
     /// Failed windows in a row.
     pub consecutive_failures: u32,
     /// When the next attempt is due.
@@ -121,6 +125,10 @@ pub struct AsrView<'a> {
     pub backlog_chunks: u32,
     /// Whole seconds that are stored and not final.
     pub ingest_lag_seconds: u32,
+    /// Seconds that are not transcribed because they came too late: a backfill run hears them. This
+    /// gateway's own; left out when there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub late_chunks: u32,
     /// When the last utterance was made.
     pub last_emit_at: Option<Rfc3339>,
     /// Median of the recent latencies.
@@ -203,6 +211,7 @@ impl<'a> AsrView<'a> {
             asr_ws_state: ws_state,
             backlog_chunks: behind(bridge.sent.max(final_seq)),
             ingest_lag_seconds: behind(final_seq),
+            late_chunks: bridge.late.saturating_add(windows.late),
             last_emit_at: figures.last_emit_at.map(Rfc3339),
             ingest_to_utterance_p50_ms: quantile(&sorted, 0.5),
             ingest_to_utterance_p95_ms: quantile(&sorted, 0.95),
@@ -229,4 +238,8 @@ impl<'a> AsrView<'a> {
             updated_at: Rfc3339(figures.updated_at.max(bridge.updated_at).unwrap_or(never)),
         }
     }
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }

@@ -63,7 +63,7 @@ fn equal_norms_are_one_and_raw_utterances_are_two() {
 }
 
 #[test]
-fn containment_counts_for_texts_of_comparable_length() {
+fn fault_31_containment_counts_for_texts_of_comparable_length() {
     let long = "the database is fast enough for that";
     assert_eq!(after(long, "database is fast enough for that"), [long]);
     assert_eq!(after("database is fast enough for that", long), [long]);
@@ -73,7 +73,7 @@ fn containment_counts_for_texts_of_comparable_length() {
 }
 
 #[test]
-fn short_answers_stay() {
+fn fault_31_short_answers_stay() {
     for (question, answer) in [
         ("I know", "no"),
         ("no", "I know"),
@@ -91,7 +91,7 @@ fn short_answers_stay() {
 }
 
 #[test]
-fn containment_counts_over_the_same_seconds() {
+fn fault_31_containment_counts_over_the_same_seconds() {
     assert_eq!(
         over("and then we should look at it", "we should look"),
         ["and then we should look at it"]
@@ -112,7 +112,7 @@ fn containment_counts_over_the_same_seconds() {
 }
 
 #[test]
-fn other_letters_are_letters() {
+fn fault_31_letters_of_every_script_are_letters() {
     // With Latin and Han letters only, the norms of these would be empty or equal.
     assert_eq!(after("Да", "Нет"), ["Да", "Нет"]);
     assert_eq!(after("はい", "いいえ"), ["はい", "いいえ"]);

@@ -27,7 +27,7 @@ fn the_three_triggers() {
 }
 
 #[test]
-fn what_somebody_is_or_does_is_no_name() {
+fn fault_32_what_somebody_is_or_does_is_no_name() {
     nobody("I am going to ask you about databases");
     nobody("I Am Going To Ask You About Databases");
     nobody("I AM GOING TO ASK YOU");
@@ -53,7 +53,7 @@ fn what_somebody_is_or_does_is_no_name() {
 }
 
 #[test]
-fn a_name_ends_where_the_sentence_ends() {
+fn fault_32_a_name_ends_where_the_sentence_ends() {
     named("I am Ada. Tell me about databases", "Ada");
     named("I'm Ada Lovelace, and this is Bob", "Ada Lovelace");
     named("My name is Ada! Welcome", "Ada");
@@ -69,7 +69,7 @@ fn a_name_ends_where_the_sentence_ends() {
 }
 
 #[test]
-fn a_name_ends_before_words_that_are_no_name() {
+fn fault_32_a_name_ends_before_words_that_are_no_name() {
     named("my name is Alice and I will be your interviewer", "Alice");
     named("I am Alice from Berlin", "Alice");
     named("I'm Alice I work here", "Alice");

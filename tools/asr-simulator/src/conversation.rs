@@ -11,8 +11,10 @@ pub use reply::{End, Ending, Frame, Outgoing, Reply};
 
 use crate::fault_control::Lease;
 use crate::faults::{CloseWith, Faults};
+use crate::garbage::Garbage;
 use crate::protocol::{self, CLIENT_ERROR, Command, Failure, Format, RunTask};
-use crate::recognizer::{DEFAULT_SILENCE_MS, Recognizer, Results, Sentence, Settings};
+use crate::recognizer::{DEFAULT_SILENCE_MS, Recognizer, Results, Sentence, Settings, Word};
+use crate::silence::Silence;
 use crate::task_log::{Outcome, TaskKey, TaskLog, TaskRecord};
 use crate::wav::Wav;
 
@@ -48,7 +50,10 @@ struct Task {
     key: TaskKey,
     wav: Option<Wav>,
     recognizer: Recognizer,
+    silence: Silence,
     audio_bytes: u64,
+    /// How often garbage was sent.
+    garbage_turns: usize,
     /// As it was sent.
     last_final: Option<String>,
 }
@@ -124,13 +129,24 @@ impl Conversation {
                 });
             }
         };
-        let send = match task.hear(bytes, &self.log) {
-            Ok(send) => send,
+        let sentences = match task.hear(bytes, &self.log) {
+            Ok(sentences) => sentences,
             Err(failure) => return self.fail(failure),
         };
+        let audio_bytes = task.audio_bytes;
         let is_reached = |seconds: Option<u32>| {
-            seconds.is_some_and(|n| task.audio_bytes >= u64::from(n) * BYTES_PER_SECOND)
+            seconds.is_some_and(|n| audio_bytes >= u64::from(n) * BYTES_PER_SECOND)
         };
+        if is_reached(faults.half_open_after_seconds) {
+            let key = task.key;
+            self.log.update(key, |record| record.mute = true);
+            self.state = State::Mute(key);
+            return Reply::from(Ending::HalfOpen);
+        }
+        let mut send = task.say(&sentences, &faults);
+        for outgoing in &mut send {
+            outgoing.delay = faults.delay_results();
+        }
         let end = if is_reached(faults.fail_after_seconds) {
             let failure = Failure {
                 code: protocol::INTERNAL_ERROR,
@@ -141,14 +157,12 @@ impl Conversation {
         } else if is_reached(faults.close_after_seconds) {
             self.break_off(&faults)
         } else {
-            Reply::default()
+            return Reply { send, end: None };
         };
-        let mut reply = Reply::from(send);
-        reply.send.extend(end.send);
-        Reply {
-            end: end.end,
-            ..reply
-        }
+        // What is late by then is never said.
+        send.retain(|outgoing| outgoing.delay.is_zero());
+        send.extend(end.send);
+        Reply { send, ..end }
     }
 
     /// The patience is at its end.
@@ -220,6 +234,7 @@ impl Conversation {
         let id = run.task_id.clone();
         let task = self.begin(run);
         if faults.never_start {
+            self.log.update(task.key, |record| record.mute = true);
             self.state = State::Mute(task.key);
             return Reply::default();
         }
@@ -227,23 +242,18 @@ impl Conversation {
         if faults.close_before_start {
             return self.break_off(&faults);
         }
-        Reply::from(vec![protocol::started(&id)])
+        Reply::from(protocol::started(&id))
     }
 
     fn begin(&self, run: RunTask) -> Task {
-        let key = self.log.begin(TaskRecord {
-            connection: self.number,
-            task_id: run.task_id.clone(),
-            model: run.model,
-            format: run.format.as_str().to_owned(),
-            parameters: run.parameters,
-            outcome: Outcome::Running,
-            audio_bytes: 0,
-            heard: Vec::new(),
-            heard_unlisted: 0,
-            finals: 0,
-            intermediates: 0,
-        });
+        let record = TaskRecord::new(
+            self.number,
+            run.task_id.clone(),
+            run.model,
+            run.format,
+            run.parameters,
+        );
+        let key = self.log.begin(record);
         Task {
             id: run.task_id,
             key,
@@ -252,7 +262,9 @@ impl Conversation {
                 max_silence_ms: run.max_sentence_silence.unwrap_or(DEFAULT_SILENCE_MS),
                 sentence_seconds: self.rules.sentence_seconds,
             }),
+            silence: Silence::default(),
             audio_bytes: 0,
+            garbage_turns: 0,
             last_final: None,
         }
     }
@@ -273,7 +285,11 @@ impl Conversation {
         let how = Ending::Close("task failed");
         Reply {
             send,
-            end: Some(End { how, delay: late }),
+            end: Some(End {
+                how,
+                delay: late,
+                is_abrupt: true,
+            }),
         }
     }
 
@@ -293,7 +309,7 @@ impl Conversation {
 }
 
 impl Task {
-    fn hear(&mut self, bytes: &[u8], log: &TaskLog) -> Result<Vec<String>, Failure> {
+    fn hear(&mut self, bytes: &[u8], log: &TaskLog) -> Result<Vec<Sentence>, Failure> {
         let unwrapped = match &mut self.wav {
             Some(wav) => Some(wav.push(bytes).map_err(|error| Failure {
                 code: protocol::INVALID_PARAMETER,
@@ -304,32 +320,62 @@ impl Task {
         };
         let pcm = unwrapped.as_deref().unwrap_or(bytes);
         self.audio_bytes += pcm.len() as u64;
+        let silent_seconds = self.silence.push(pcm);
         let results = self.recognizer.push(pcm);
-        Ok(self.report(results, pcm.len(), log))
+        log.update(self.key, |record| {
+            record.audio_bytes += pcm.len() as u64;
+            record.silent_seconds += silent_seconds;
+        });
+        Ok(self.note(results, log))
     }
 
     fn finish(&mut self, faults: &Faults, log: &TaskLog) -> Reply {
         let results = self.recognizer.finish();
-        let mut reply = Reply::from(self.report(results, 0, log));
-        reply.send.push(Outgoing {
+        let sentences = self.note(results, log);
+        let flush = faults.slow_flush();
+        let parts = if flush.is_zero() {
+            sentences
+        } else {
+            sentences.into_iter().flat_map(word_by_word).collect()
+        };
+        let steps = u32::try_from(parts.len() + 1).unwrap_or(u32::MAX);
+        let mut send = Vec::new();
+        for (step, sentence) in (1..).zip(&parts) {
+            let delay = faults.delay_results() + flush * step / steps;
+            let said = self.say(std::slice::from_ref(sentence), faults);
+            send.extend(said.into_iter().map(|outgoing| outgoing.after(delay)));
+        }
+        send.push(Outgoing {
             is_task_end: true,
+            delay: flush,
             ..Outgoing::from(protocol::finished(&self.id))
         });
         let late = faults.late_close();
-        if !late.is_zero() {
-            reply.send.extend(self.stale_final(late));
-            reply.end = Some(End {
-                how: Ending::Close("late"),
-                delay: late,
-            });
+        if late.is_zero() {
+            return Reply { send, end: None };
         }
-        reply
+        let over = flush + faults.delay_results();
+        let stale = self.stale_final(late).into_iter();
+        send.extend(stale.map(|outgoing| {
+            let delay = over + outgoing.delay;
+            outgoing.after(delay)
+        }));
+        let how = Ending::Close("late");
+        let delay = over + late;
+        Reply {
+            send,
+            end: Some(End {
+                how,
+                delay,
+                is_abrupt: false,
+            }),
+        }
     }
 
-    fn report(&mut self, results: Results, bytes: usize, log: &TaskLog) -> Vec<String> {
+    /// Writes down what was heard.
+    fn note(&mut self, results: Results, log: &TaskLog) -> Vec<Sentence> {
         let Results { sentences, heard } = results;
         log.update(self.key, |record| {
-            record.audio_bytes += bytes as u64;
             record.hear(heard);
             for sentence in &sentences {
                 if sentence.is_final {
@@ -339,12 +385,42 @@ impl Task {
                 }
             }
         });
-        let texts: Vec<String> = sentences.iter().map(|s| self.result(s)).collect();
-        let last = sentences.iter().rposition(|sentence| sentence.is_final);
-        if let Some(text) = last.and_then(|last| texts.get(last)) {
-            self.last_final = Some(text.clone());
+        sentences
+    }
+
+    /// The frames for these sentences.
+    fn say(&mut self, sentences: &[Sentence], faults: &Faults) -> Vec<Outgoing> {
+        let mut send = Vec::with_capacity(sentences.len());
+        for sentence in sentences {
+            for kind in self.next_garbage(&faults.garbage) {
+                let begin = sentence.words.first().map_or(0, Word::begin_ms);
+                let end = sentence.words.last().map_or(0, Word::end_ms);
+                let frames = kind.frames(&self.id, begin, end).into_iter();
+                send.extend(frames.map(Outgoing::from));
+            }
+            let text = self.result(sentence);
+            if sentence.is_final {
+                self.last_final = Some(text.clone());
+                if faults.duplicate_finals {
+                    send.push(Outgoing::from(text.clone()));
+                }
+            }
+            send.push(Outgoing::from(text));
         }
-        texts
+        send
+    }
+
+    /// All kinds at first, then one at a time.
+    fn next_garbage(&mut self, kinds: &[Garbage]) -> Vec<Garbage> {
+        if kinds.is_empty() {
+            return Vec::new();
+        }
+        let turn = self.garbage_turns;
+        self.garbage_turns += 1;
+        match turn.checked_sub(1) {
+            None => kinds.to_vec(),
+            Some(turn) => kinds.get(turn % kinds.len()).copied().into_iter().collect(),
+        }
     }
 
     fn result(&self, sentence: &Sentence) -> String {
@@ -366,6 +442,19 @@ impl Task {
         let late = |text| Outgoing::from(text).after(held / 2);
         texts.into_iter().map(late).collect()
     }
+}
+
+/// A final sentence, as it grows.
+fn word_by_word(sentence: Sentence) -> Vec<Sentence> {
+    let mut parts: Vec<Sentence> = (1..sentence.words.len())
+        .map(|count| Sentence {
+            id: sentence.id,
+            words: sentence.words[..count].to_vec(),
+            is_final: false,
+        })
+        .collect();
+    parts.push(sentence);
+    parts
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::garbage::Garbage;
 
 /// The longest of any time of a fault set, in ms: ten minutes.
 pub const MAX_FAULT_MS: u64 = 600_000;
@@ -54,6 +56,36 @@ pub struct Faults {
     /// As `close_after_seconds`, but the task fails: `task-failed`, then the connection is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_after_seconds: Option<u32>,
+    /// When the task has this many seconds of audio or more, the simulator goes on reading and says
+    /// nothing any more, not even a pong, until the client closes the TCP connection, at most
+    /// [`crate::MAX_HALF_OPEN`]. What it reads then is not logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_open_after_seconds: Option<u32>,
+
+    /// Results are sent so much later, in ms, in their order; audio is taken meanwhile.
+    /// `task-finished` comes after them; what is still late when a task fails or a connection breaks
+    /// off is not sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_results_ms: Option<u64>,
+    /// Every final sentence is sent twice, the same frame. (The same text with other times is
+    /// another sentence; a client gets one by sending the same marked second again.)
+    #[serde(skip_serializing_if = "is_off")]
+    pub duplicate_finals: bool,
+    /// Garbage before results: before a task's first one all of these kinds, then one before each.
+    /// In JSON a list of kinds, or `true` for all.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "kinds_of_garbage"
+    )]
+    pub garbage: Vec<Garbage>,
+    /// So long, in ms, nothing is read after each text or audio frame of the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_read_ms: Option<u64>,
+    /// `task-finished` comes so long after `finish-task`, in ms. The last results come meanwhile,
+    /// word by word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_flush_ms: Option<u64>,
+
     /// When a task fails, by this or any other fault, or finishes, the connection is not read any
     /// more and not closed for this long, in ms; half-way a stale final of the old task is sent:
     /// of what it had heard and not yet reported, or else its last one again. Also how late the
@@ -108,6 +140,20 @@ fn is_off(value: &bool) -> bool {
     !value
 }
 
+fn kinds_of_garbage<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Garbage>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "true, or a list of kinds of garbage")]
+    enum Kinds {
+        All(bool),
+        List(Vec<Garbage>),
+    }
+    Ok(match Kinds::deserialize(input)? {
+        Kinds::All(true) => Garbage::ALL.to_vec(),
+        Kinds::All(false) => Vec::new(),
+        Kinds::List(list) => list,
+    })
+}
+
 /// A fault set that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
@@ -158,6 +204,11 @@ impl Faults {
                 return Err(FaultError::Range { field, range });
             }
         }
+        if self.garbage.len() > Garbage::ALL.len() {
+            let range = format!("at most {} kinds", Garbage::ALL.len());
+            let field = "garbage";
+            return Err(FaultError::Range { field, range });
+        }
         if let Some(Refusal::Status(status)) = self.refuse
             && !(400..=599).contains(&status)
         {
@@ -178,8 +229,13 @@ impl Faults {
         Ok(())
     }
 
-    fn times(&self) -> [(&'static str, Option<u64>); 1] {
-        [("late_close_ms", self.late_close_ms)]
+    fn times(&self) -> [(&'static str, Option<u64>); 4] {
+        [
+            ("delay_results_ms", self.delay_results_ms),
+            ("slow_read_ms", self.slow_read_ms),
+            ("slow_flush_ms", self.slow_flush_ms),
+            ("late_close_ms", self.late_close_ms),
+        ]
     }
 
     /// Whether nothing is done wrong.
@@ -202,8 +258,30 @@ impl Faults {
     /// How long a connection is held open at its end.
     #[must_use]
     pub fn late_close(&self) -> Duration {
-        Duration::from_millis(self.late_close_ms.unwrap_or(0))
+        ms(self.late_close_ms)
     }
+
+    /// How much later results come.
+    #[must_use]
+    pub fn delay_results(&self) -> Duration {
+        ms(self.delay_results_ms)
+    }
+
+    /// How long nothing is read after a frame.
+    #[must_use]
+    pub fn slow_read(&self) -> Duration {
+        ms(self.slow_read_ms)
+    }
+
+    /// How long the end of a task takes.
+    #[must_use]
+    pub fn slow_flush(&self) -> Duration {
+        ms(self.slow_flush_ms)
+    }
+}
+
+fn ms(ms: Option<u64>) -> Duration {
+    Duration::from_millis(ms.unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -236,12 +314,29 @@ mod tests {
     }
 
     #[test]
+    fn garbage_is_a_list_or_all() {
+        let garbage = |json: &str| parse(json).unwrap().garbage;
+        assert_eq!(garbage(r#"{"garbage": true}"#), Garbage::ALL);
+        assert!(garbage(r#"{"garbage": false}"#).is_empty());
+        let list = r#"{"garbage":["not_json","huge"]}"#;
+        assert_eq!(garbage(list), [Garbage::NotJson, Garbage::Huge]);
+        assert_eq!(serde_json::to_string(&parse(list).unwrap()).unwrap(), list);
+        assert!(parse(r#"{"garbage": ["dirt"]}"#).is_err());
+        let long = format!(r#"{{"garbage": {:?}}}"#, ["huge"; 11]);
+        assert!(parse(&long).unwrap_err().contains("at most 10 kinds"));
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_and_said() {
         for (json, part) in [
             ("[]", "not a fault set"),
             (r#"{"refuze": 503}"#, "refuze"),
             (r#"{"tasks": 0}"#, "tasks must be 1 to"),
             (r#"{"connections": 1000001}"#, "connections must be 1 to"),
+            (
+                r#"{"delay_results_ms": 600001}"#,
+                "delay_results_ms must be at most",
+            ),
             (
                 r#"{"late_close_ms": 600001}"#,
                 "late_close_ms must be at most",

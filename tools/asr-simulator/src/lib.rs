@@ -17,12 +17,14 @@
 pub mod conversation;
 pub mod fault_control;
 pub mod faults;
+pub mod garbage;
 pub mod mark;
 pub mod protocol;
 pub mod recognizer;
 pub mod task_log;
 
 mod server;
+mod silence;
 mod voice;
 mod wav;
 
@@ -36,6 +38,8 @@ use tokio_util::task::TaskTracker;
 
 pub use fault_control::FaultControl;
 pub use faults::{CloseWith, FaultError, Faults, Refusal};
+pub use garbage::Garbage;
+pub use server::MAX_HALF_OPEN;
 pub use task_log::{HeardSecond, Outcome, TaskLog, TaskRecord};
 
 /// The path that the service answers at, as the real one does. The last slash may be left out.

@@ -23,6 +23,7 @@ use crate::conversation::{Conversation, Rules};
 use crate::fault_control::FaultControl;
 use crate::faults::{Faults, Refusal};
 use crate::{Options, PATH, TaskLog};
+pub use exchange::MAX_HALF_OPEN;
 use exchange::{close, converse};
 
 /// A handshake may take this long.

@@ -3,12 +3,15 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
+use crate::protocol::Format;
+
 /// How many marked seconds the record of one task keeps; later ones are only counted.
-pub const MAX_HEARD_SECONDS: usize = 4 * 3600;
+pub const MAX_HEARD_SECONDS: usize = 10 * 3600;
 /// How many ended tasks a slow reader of [`TaskLog::ended`] may be behind.
 const ENDED_BACKLOG: usize = 256;
 
@@ -46,6 +49,13 @@ pub struct TaskRecord {
     pub connection: u64,
     /// As the client named it.
     pub task_id: String,
+    /// What stands before the UUID that the task id ends with, such as `asr-realtime-teacher`; none
+    /// when it ends otherwise.
+    pub prefix: Option<String>,
+    /// When the simulator was asked for it, in ms since 1970.
+    pub began_unix_ms: u64,
+    /// When it ended, in ms since 1970; none while it has not.
+    pub ended_unix_ms: Option<u64>,
     /// As the client asked.
     pub model: String,
     /// `pcm` or `wav`.
@@ -54,19 +64,51 @@ pub struct TaskRecord {
     pub parameters: serde_json::Value,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether it was told to fall silent in the middle of the task, or never to start it.
+    pub mute: bool,
     /// PCM received, in bytes; 32000 are a second.
     pub audio_bytes: u64,
+    /// How many whole seconds of it, from the start of the task, were zeros only.
+    pub silent_seconds: u64,
     /// The marked seconds, in the order they were heard. A second that was sent twice is here twice.
     pub heard: Vec<HeardSecond>,
     /// Marked seconds beyond [`MAX_HEARD_SECONDS`], not in `heard`.
     pub heard_unlisted: u64,
-    /// How many final sentences were sent; their texts are not kept.
+    /// How many final sentences there were, each counted once; their texts are not kept.
     pub finals: u32,
-    /// How many intermediate results were sent.
+    /// How many intermediate results there were.
     pub intermediates: u32,
 }
 
 impl TaskRecord {
+    /// A task that begins.
+    pub(crate) fn new(
+        connection: u64,
+        task_id: String,
+        model: String,
+        format: Format,
+        parameters: serde_json::Value,
+    ) -> Self {
+        Self {
+            connection,
+            prefix: prefix(&task_id).map(str::to_owned),
+            task_id,
+            began_unix_ms: 0,
+            ended_unix_ms: None,
+            model,
+            format: format.as_str().to_owned(),
+            parameters,
+            outcome: Outcome::Running,
+            mute: false,
+            audio_bytes: 0,
+            silent_seconds: 0,
+            heard: Vec::new(),
+            heard_unlisted: 0,
+            finals: 0,
+            intermediates: 0,
+        }
+    }
+
     pub(crate) fn hear(&mut self, seconds: impl IntoIterator<Item = HeardSecond>) {
         for second in seconds {
             if self.heard.len() < MAX_HEARD_SECONDS {
@@ -76,6 +118,23 @@ impl TaskRecord {
             }
         }
     }
+}
+
+/// What stands before a UUID at the end of a task id, and before the dash between them.
+fn prefix(task_id: &str) -> Option<&str> {
+    let (prefix, uuid) = task_id.split_at_checked(task_id.len().checked_sub(36)?)?;
+    let groups: Vec<&str> = uuid.split('-').collect();
+    let is_uuid = groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.concat().bytes().all(|b| b.is_ascii_hexdigit());
+    is_uuid
+        .then(|| prefix.strip_suffix('-'))
+        .flatten()
+        .filter(|prefix| !prefix.is_empty())
+}
+
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Names a task in the log.
@@ -129,7 +188,8 @@ impl TaskLog {
         self.ended.subscribe()
     }
 
-    pub(crate) fn begin(&self, record: TaskRecord) -> TaskKey {
+    pub(crate) fn begin(&self, mut record: TaskRecord) -> TaskKey {
+        record.began_unix_ms = unix_ms();
         let mut entries = self.lock();
         if entries.records.len() == entries.capacity {
             entries.records.pop_front();
@@ -150,6 +210,7 @@ impl TaskLog {
         let mut entries = self.lock();
         if let Some(record) = entries.get_mut(key) {
             record.outcome = outcome;
+            record.ended_unix_ms = Some(unix_ms());
             if self.ended.receiver_count() > 0 {
                 // An error only says that the last reader has just gone.
                 let _ = self.ended.send(record.clone());
@@ -176,19 +237,8 @@ mod tests {
     use super::*;
 
     fn record(task_id: &str) -> TaskRecord {
-        TaskRecord {
-            connection: 1,
-            task_id: task_id.to_owned(),
-            model: "m".to_owned(),
-            format: "pcm".to_owned(),
-            parameters: serde_json::Value::Null,
-            outcome: Outcome::Running,
-            audio_bytes: 0,
-            heard: Vec::new(),
-            heard_unlisted: 0,
-            finals: 0,
-            intermediates: 0,
-        }
+        let (model, parameters) = ("m".to_owned(), serde_json::Value::Null);
+        TaskRecord::new(1, task_id.to_owned(), model, Format::Pcm, parameters)
     }
 
     #[test]
@@ -230,7 +280,27 @@ mod tests {
         let log = TaskLog::new(2);
         let mut ended = log.ended();
         let key = log.begin(record("a"));
+        assert!(log.records()[0].ended_unix_ms.is_none());
         log.end(key, Outcome::Finished);
-        assert_eq!(ended.try_recv().unwrap().outcome, Outcome::Finished);
+        let ended = ended.try_recv().unwrap();
+        assert_eq!(ended.outcome, Outcome::Finished);
+        assert!(ended.began_unix_ms > 0 && ended.ended_unix_ms >= Some(ended.began_unix_ms));
+    }
+
+    #[test]
+    fn a_prefix_is_what_stands_before_a_uuid() {
+        let uuid = "0a1b2c3d-0000-4000-8000-0123456789ab";
+        let named = format!("asr-realtime-teacher-{uuid}");
+        assert_eq!(prefix(&named), Some("asr-realtime-teacher"));
+        for none in [
+            uuid,
+            "t",
+            "",
+            &named[..named.len() - 1],
+            &format!("a{uuid}"),
+        ] {
+            assert_eq!(prefix(none), None, "{none}");
+        }
+        assert_eq!(prefix("asr-é0a1b2c3d-0000-4000-8000-0123456789a"), None);
     }
 }

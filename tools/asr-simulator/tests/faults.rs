@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use asr_simulator::{Faults, Options, Outcome, Simulator, mark};
 use client::{Client, Event, PATIENCE, refusal};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -123,4 +124,120 @@ async fn a_client_that_closes_is_answered_late() {
         closed.elapsed()
     );
     assert!(closed.elapsed() < PATIENCE);
+}
+
+#[tokio::test]
+async fn a_half_open_connection_reads_on_and_answers_nothing() {
+    let simulator = simulator(r#"{"half_open_after_seconds": 1}"#).await;
+    let mut ended = simulator.task_log().ended();
+    let mut client = running(&simulator).await;
+    // More than fits into the buffers of a socket that is not read.
+    for seq in 1..=500 {
+        client.send(mark::second(1, seq)).await;
+    }
+    client.ping().await;
+    client.says_nothing(Duration::from_millis(300)).await;
+    drop(client);
+    let record = timeout(PATIENCE, ended.recv()).await.unwrap().unwrap();
+    assert_eq!((record.outcome, record.mute), (Outcome::Lost, true));
+}
+
+#[tokio::test]
+async fn results_come_late_and_audio_is_taken_meanwhile() {
+    let simulator = simulator(r#"{"delay_results_ms": 500}"#).await;
+    let mut client = running(&simulator).await;
+    let sent = Instant::now();
+    for seq in 1..=6 {
+        client.send(mark::second(1, seq)).await;
+    }
+    let heard = async {
+        while simulator.log()[0].heard.len() < 6 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, heard).await.expect("all audio is taken");
+    let all = client.finish().await.join(" ");
+    assert!(
+        sent.elapsed() >= Duration::from_millis(500),
+        "{:?}",
+        sent.elapsed()
+    );
+    let expected: Vec<_> = (1..=6).map(|seq| (1, seq)).collect();
+    assert_eq!(mark::seconds_in(&all), expected);
+}
+
+#[tokio::test]
+async fn garbage_is_sent_and_the_task_goes_on() {
+    let simulator = simulator(r#"{"garbage": true, "duplicate_finals": true}"#).await;
+    let mut client = running(&simulator).await;
+    for seq in 1..=3 {
+        client.send(mark::second(1, seq)).await;
+    }
+    let (mut binary, mut no_json, mut finals) = (0, 0, 0);
+    while finals < 2 {
+        match client.next().await {
+            Event::Binary(_) => binary += 1,
+            Event::Text(_) => no_json += 1,
+            Event::Json(event) => {
+                let sentence = &event["payload"]["output"]["sentence"];
+                finals += usize::from(sentence["text"] == "s1t1e s1t2e s1t3e.");
+            }
+            other => panic!("{other:?}"),
+        }
+        // The task is not over: intermediate results have other texts.
+    }
+    assert!(binary > 0 && no_json > 0, "{binary} {no_json}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_takes_its_time_for_each_frame() {
+    let simulator = simulator(r#"{"slow_read_ms": 100}"#).await;
+    let mut client = running(&simulator).await;
+    let sent = Instant::now();
+    for seq in 1..=3 {
+        client.send(mark::second(1, seq)).await;
+    }
+    assert_eq!(client.finish().await, ["s1t1e s1t2e s1t3e."]);
+    // After run-task and each second.
+    assert!(
+        sent.elapsed() >= Duration::from_millis(350),
+        "{:?}",
+        sent.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_slow_flush_ends_after_so_long() {
+    let simulator = simulator(r#"{"slow_flush_ms": 400}"#).await;
+    let mut client = running(&simulator).await;
+    client.send(mark::second(1, 1)).await;
+    let asked = Instant::now();
+    assert_eq!(client.finish().await, ["s1t1e."]);
+    assert!(
+        asked.elapsed() >= Duration::from_millis(400),
+        "{:?}",
+        asked.elapsed()
+    );
+    client.run().await;
+}
+
+#[tokio::test]
+async fn a_simulator_stops_while_connections_are_held() {
+    for faults in [
+        r#"{"half_open_after_seconds": 0}"#,
+        r#"{"fail_after_seconds": 0, "late_close_ms": 600000}"#,
+        r#"{"delay_results_ms": 600000}"#,
+        r#"{"slow_read_ms": 600000}"#,
+    ] {
+        let simulator = simulator(faults).await;
+        let mut client = running(&simulator).await;
+        client.send(mark::second(1, 1)).await;
+        let taken = async {
+            while simulator.log()[0].audio_bytes == 0 && !faults.contains("slow_read") {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, taken).await.unwrap();
+        timeout(PATIENCE, simulator.stop()).await.expect(faults);
+    }
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 pub struct Reply {
     /// What to send, in this order, after all that earlier replies have left.
     pub send: Vec<Outgoing>,
-    /// Then the connection ends. Nothing is read any more, and what earlier replies have left is not
-    /// sent.
+    /// Then the connection ends. Nothing is read any more.
     pub end: Option<End>,
 }
 
@@ -32,13 +31,25 @@ pub enum Frame {
     Binary(Vec<u8>),
 }
 
+impl Frame {
+    /// The payload's length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// The end of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub struct End {
     /// In which way.
     pub how: Ending,
-    /// So long after the input.
+    /// So long after the input, and after all was sent.
     pub delay: Duration,
+    /// What earlier replies have left is not sent.
+    pub is_abrupt: bool,
 }
 
 /// How a connection ends.
@@ -50,12 +61,20 @@ pub enum Ending {
     InternalError(&'static str),
     /// TCP reset.
     Reset,
+    /// Nothing is said any more, and all is read, until the client goes.
+    HalfOpen,
 }
 
 impl From<String> for Outgoing {
     fn from(text: String) -> Self {
+        Self::from(Frame::Text(text))
+    }
+}
+
+impl From<Frame> for Outgoing {
+    fn from(frame: Frame) -> Self {
         Self {
-            frame: Frame::Text(text),
+            frame,
             delay: Duration::ZERO,
             is_task_end: false,
         }
@@ -70,10 +89,10 @@ impl Outgoing {
     }
 }
 
-impl From<Vec<String>> for Reply {
-    fn from(texts: Vec<String>) -> Self {
+impl From<String> for Reply {
+    fn from(text: String) -> Self {
         Self {
-            send: texts.into_iter().map(Outgoing::from).collect(),
+            send: vec![Outgoing::from(text)],
             end: None,
         }
     }
@@ -86,6 +105,7 @@ impl From<Ending> for Reply {
             end: Some(End {
                 how,
                 delay: Duration::ZERO,
+                is_abrupt: true,
             }),
         }
     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -16,6 +18,9 @@ use crate::conversation::{Conversation, End, Ending, Frame, Reply};
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a closing client has to answer the close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a connection is kept that neither side closes, of those that fall silent.
+pub const MAX_HALF_OPEN: Duration = Duration::from_secs(300);
 
 /// What happens next on a connection.
 enum Turn {
@@ -33,8 +38,10 @@ pub(super) async fn converse(
 ) -> Result<(), Error> {
     let mut outbox = Outbox::default();
     let mut deadline = Instant::now() + conversation.patience();
+    // Nothing is read before.
+    let mut resume = Instant::now();
     loop {
-        let turn = next(socket, &outbox, deadline).await;
+        let turn = next(socket, &outbox, resume, deadline).await;
         let patience = conversation.patience();
         let (reply, is_audio) = match turn {
             Turn::Send => {
@@ -61,8 +68,9 @@ pub(super) async fn converse(
             },
         };
         // Neither pings nor context are what a waiting task needs.
+        resume = Instant::now() + conversation.faults().slow_read();
         if is_audio || patience != conversation.patience() {
-            deadline = Instant::now() + conversation.patience();
+            deadline = resume + conversation.patience();
         }
         let Reply { send, end } = reply;
         let now = Instant::now();
@@ -70,13 +78,15 @@ pub(super) async fn converse(
             outbox.push(now, send);
             continue;
         };
-        outbox.clear();
+        if end.is_abrupt {
+            outbox.clear();
+        }
         outbox.push(now, send);
         return finish(socket, outbox, conversation, now, end).await;
     }
 }
 
-async fn next(socket: &mut Socket, outbox: &Outbox, deadline: Instant) -> Turn {
+async fn next(socket: &mut Socket, outbox: &Outbox, resume: Instant, deadline: Instant) -> Turn {
     let due = async {
         match outbox.due() {
             Some(due) => sleep_until(due).await,
@@ -87,6 +97,7 @@ async fn next(socket: &mut Socket, outbox: &Outbox, deadline: Instant) -> Turn {
         if outbox.is_full() {
             return std::future::pending().await;
         }
+        sleep_until(resume).await;
         match timeout_at(deadline, socket.next()).await {
             Ok(message) => Turn::Heard(message),
             Err(_) => Turn::Expired,
@@ -141,8 +152,17 @@ async fn finish(
         Ending::InternalError(reason) => close(socket, CloseCode::Error, reason).await,
         // Closing a socket that does not linger resets the connection.
         Ending::Reset => socket.get_ref().set_zero_linger()?,
+        Ending::HalfOpen => swallow(socket.get_mut()).await,
     }
     Ok(())
+}
+
+/// Reads beneath the WebSocket, which would answer pings and a close.
+async fn swallow(stream: &mut TcpStream) {
+    let mut bytes = vec![0; 16 * 1024];
+    let reading = async { while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {} };
+    // It is over either way.
+    let _ = timeout(MAX_HALF_OPEN, reading).await;
 }
 
 /// Sends a close frame and waits a little for the answer, so that what was sent before it arrives.

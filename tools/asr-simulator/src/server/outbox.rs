@@ -8,12 +8,15 @@ use crate::conversation::Outgoing;
 
 /// How many frames may wait; what one more input brings is taken on top.
 pub(super) const MAX_WAITING_FRAMES: usize = 4096;
+/// How large they may be together.
+pub(super) const MAX_WAITING_BYTES: usize = 16 << 20;
 
 /// The frames of one connection that are not sent yet.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// Due times never decrease.
     waiting: VecDeque<(Instant, Outgoing)>,
+    bytes: usize,
 }
 
 impl Outbox {
@@ -22,6 +25,7 @@ impl Outbox {
         for outgoing in frames {
             let due = now + outgoing.delay;
             let due = self.waiting.back().map_or(due, |(last, _)| due.max(*last));
+            self.bytes += outgoing.frame.len();
             self.waiting.push_back((due, outgoing));
         }
     }
@@ -33,18 +37,18 @@ impl Outbox {
 
     /// The first, if it is due.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Outgoing> {
-        self.waiting
-            .pop_front_if(|(due, _)| *due <= now)
-            .map(|(_, outgoing)| outgoing)
+        let (_, outgoing) = self.waiting.pop_front_if(|(due, _)| *due <= now)?;
+        self.bytes -= outgoing.frame.len();
+        Some(outgoing)
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() >= MAX_WAITING_FRAMES
+        self.waiting.len() >= MAX_WAITING_FRAMES || self.bytes >= MAX_WAITING_BYTES
     }
 
     /// Forgets what waits.
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
+        *self = Self::default();
     }
 }
 
@@ -84,6 +88,16 @@ mod tests {
         outbox.push(Instant::now(), many(1));
         assert!(outbox.is_full());
         outbox.clear();
+        assert!(!outbox.is_full());
+    }
+
+    #[test]
+    fn large_frames_fill_it_and_leave_it_empty() {
+        let mut outbox = Outbox::default();
+        let now = Instant::now();
+        outbox.push(now, vec![frame(&"x".repeat(MAX_WAITING_BYTES), 0)]);
+        assert!(outbox.is_full());
+        assert!(outbox.pop(now).is_some());
         assert!(!outbox.is_full());
     }
 }

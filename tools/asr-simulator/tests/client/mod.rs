@@ -96,6 +96,21 @@ impl Client {
         }
     }
 
+    /// Checks that nothing but JSON of before comes for so long.
+    pub async fn says_nothing(&mut self, long: Duration) {
+        let said = async {
+            loop {
+                match self.next().await {
+                    Event::Json(_) => {}
+                    other => return other,
+                }
+            }
+        };
+        if let Ok(said) = timeout(long, said).await {
+            panic!("{said:?}");
+        }
+    }
+
     /// The next event, which is JSON.
     pub async fn json(&mut self) -> Value {
         match self.next().await {

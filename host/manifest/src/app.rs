@@ -40,6 +40,14 @@ impl App {
         spin_toml::read(path)
     }
 
+    /// Reads the text of a Spin manifest whose paths are relative to `directory`.
+    ///
+    /// # Errors
+    /// As for [`App::from_spin_toml`], but there is no file that could not be read.
+    pub fn from_spin_toml_text(text: &str, directory: &Path) -> Result<Self, ManifestError> {
+        spin_toml::parse(text, "spin.toml", directory)
+    }
+
     /// Reads a locked app: the JSON that Spin makes of a manifest.
     ///
     /// # Errors

@@ -93,7 +93,12 @@ impl RuntimeConfig {
             })
     }
 
-    fn parse(text: &str, file: &str, folder: &Path) -> Result<Self, RuntimeConfigError> {
+    /// Reads the text of a configuration; messages call it `file`, and paths in it are relative to
+    /// `folder`.
+    ///
+    /// # Errors
+    /// It has a setting that this host does not know.
+    pub fn parse(text: &str, file: &str, folder: &Path) -> Result<Self, RuntimeConfigError> {
         let table: Table = toml::from_str(text).map_err(|error| RuntimeConfigError::Syntax {
             file: file.to_owned(),
             message: error.to_string(),

@@ -123,6 +123,19 @@ fn locked(directory: &Path) -> Value {
     })
 }
 
+#[test]
+fn the_text_of_a_manifest_is_read_as_its_file_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spin.toml");
+    std::fs::write(&path, MANIFEST).unwrap();
+    assert_eq!(
+        App::from_spin_toml_text(MANIFEST, directory.path()).unwrap(),
+        App::from_spin_toml(&path).unwrap()
+    );
+    let error = App::from_spin_toml_text("name =", directory.path()).unwrap_err();
+    assert!(error.to_string().starts_with("spin.toml: "), "{error}");
+}
+
 fn read(manifest: &str) -> Result<App, ManifestError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("spin.toml");

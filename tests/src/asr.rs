@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use asr_simulator::{Faults, Options, PATH, Simulator, TaskRecord};
+use asr_simulator::{Faults, Handshake, Options, PATH, Simulator, TaskRecord};
 
 use crate::background;
 use crate::wait::{eventually, in_time};
@@ -18,6 +18,17 @@ impl Asr {
     /// A service that runs.
     pub async fn start() -> Self {
         let mut asr = Self::down();
+        asr.up().await;
+        asr
+    }
+
+    /// One that runs with these options, but at an address of its own.
+    pub async fn start_with(options: Options) -> Self {
+        let mut asr = Self::down();
+        asr.options = Options {
+            listen: asr.options.listen,
+            ..options
+        };
         asr.up().await;
         asr
     }
@@ -78,5 +89,12 @@ impl Asr {
     #[must_use]
     pub fn log(&self) -> Vec<TaskRecord> {
         self.simulator.as_ref().expect("it is up").log()
+    }
+
+    /// When clients came since it came up, and how they were answered.
+    #[must_use]
+    pub fn handshakes(&self) -> Vec<Handshake> {
+        let simulator = self.simulator.as_ref().expect("it is up");
+        simulator.handshakes()
     }
 }

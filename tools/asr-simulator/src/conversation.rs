@@ -31,6 +31,8 @@ pub struct Rules {
     pub audio_timeout: Duration,
     /// See [`crate::Options::sentence_seconds`].
     pub sentence_seconds: u32,
+    /// See [`crate::Options::sentences_per_second`].
+    pub sentences_per_second: u32,
 }
 
 #[derive(Debug)]
@@ -261,6 +263,7 @@ impl Conversation {
             recognizer: Recognizer::new(Settings {
                 max_silence_ms: run.max_sentence_silence.unwrap_or(DEFAULT_SILENCE_MS),
                 sentence_seconds: self.rules.sentence_seconds,
+                sentences_per_second: self.rules.sentences_per_second,
             }),
             silence: Silence::default(),
             audio_bytes: 0,

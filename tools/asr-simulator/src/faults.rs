@@ -179,10 +179,20 @@ impl Faults {
     /// # Errors
     /// It is not JSON, has a field that is unknown, or a value out of range.
     pub fn parse(json: &[u8]) -> Result<Self, FaultError> {
-        let not_json = |error: serde_json::Error| FaultError::Json(error.to_string());
         // An object first: serde would take a list of the fields' values, too.
-        let object: serde_json::Map<_, _> = serde_json::from_slice(json).map_err(not_json)?;
-        let faults: Self = serde_json::from_value(object.into()).map_err(not_json)?;
+        let object = serde_json::from_slice(json);
+        Self::from_object(object.map_err(|error| FaultError::Json(error.to_string()))?)
+    }
+
+    /// As [`Self::parse`], of JSON that is read already.
+    ///
+    /// # Errors
+    /// A field is unknown or has a value out of range.
+    pub fn from_object(
+        object: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self, FaultError> {
+        let faults: Self = serde_json::from_value(object.into())
+            .map_err(|error| FaultError::Json(error.to_string()))?;
         faults.check()?;
         Ok(faults)
     }

@@ -10,7 +10,8 @@
 //! of one connection, [`recognizer`] turns audio into sentences; none of these does I/O or reads a
 //! clock. `server` gives them sockets.
 //!
-//! [`faults`] is what it can be told to do wrong, with [`Simulator::set_faults`], while it runs.
+//! [`faults`] is what it can be told to do wrong while it runs: by [`Simulator::set_faults`], by
+//! `POST /control` on its port, by a [`script`].
 //! [`fault_control`] says to whom; those of the handshake are done where it is admitted
 //! (`server::admit`), all others make the [`conversation::Reply`] what it is.
 
@@ -18,9 +19,11 @@ pub mod conversation;
 pub mod fault_control;
 pub mod faults;
 pub mod garbage;
+pub mod handshake_log;
 pub mod mark;
 pub mod protocol;
 pub mod recognizer;
+pub mod script;
 pub mod task_log;
 
 mod server;
@@ -30,15 +33,21 @@ mod wav;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use server::Shared;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub use fault_control::FaultControl;
 pub use faults::{CloseWith, FaultError, Faults, Refusal};
 pub use garbage::Garbage;
+pub use handshake_log::{Handshake, HandshakeLog};
+pub use script::{Script, ScriptError};
 pub use server::MAX_HALF_OPEN;
 pub use task_log::{HeardSecond, Outcome, TaskLog, TaskRecord};
 
@@ -55,6 +64,9 @@ pub struct Options {
     /// Marked audio: how many marked seconds make a sentence. 1 to 60, others are brought into this
     /// range. Default: 3.
     pub sentence_seconds: u32,
+    /// Dense speech: every marked second is so many final sentences of one word each
+    /// ([`mark::part_word`]), and `sentence_seconds` says nothing. 0, the default: off. At most 8.
+    pub sentences_per_second: u32,
     /// A connection without a task is closed after this long. Default: 60 s.
     pub idle_timeout: Duration,
     /// A task that gets no audio for this long fails. Default: 23 s.
@@ -73,6 +85,7 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             api_key: None,
             sentence_seconds: 3,
+            sentences_per_second: 0,
             idle_timeout: Duration::from_secs(60),
             audio_timeout: Duration::from_secs(23),
             max_connections: 4096,
@@ -86,8 +99,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Simulator {
     addr: SocketAddr,
-    log: TaskLog,
-    faults: FaultControl,
+    shared: Arc<Shared>,
     connections: TaskTracker,
     stopping: CancellationToken,
     _stops_when_dropped: DropGuard,
@@ -101,23 +113,25 @@ impl Simulator {
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
-        let log = TaskLog::new(options.max_logged_tasks);
-        let faults = FaultControl::default();
+        let shared = Arc::new(Shared {
+            log: TaskLog::new(options.max_logged_tasks),
+            options,
+            faults: FaultControl::default(),
+            handshakes: HandshakeLog::default(),
+            came: AtomicU64::new(0),
+        });
         let connections = TaskTracker::new();
         let stopping = CancellationToken::new();
         connections.spawn(server::serve(
             listener,
-            options,
-            log.clone(),
-            faults.clone(),
+            Arc::clone(&shared),
             connections.clone(),
             stopping.clone(),
         ));
         connections.close();
         Ok(Self {
             addr,
-            log,
-            faults,
+            shared,
             connections,
             _stops_when_dropped: stopping.clone().drop_guard(),
             stopping,
@@ -139,13 +153,13 @@ impl Simulator {
     /// What the tasks were sent so far, oldest first, those still running included.
     #[must_use]
     pub fn log(&self) -> Vec<TaskRecord> {
-        self.log.records()
+        self.shared.log.records()
     }
 
-    /// The log itself: how many tasks it had to forget, and tasks as they end.
+    /// The log of tasks itself: how many tasks it had to forget, and tasks as they end.
     #[must_use]
     pub fn task_log(&self) -> &TaskLog {
-        &self.log
+        &self.shared.log
     }
 
     /// Replaces what it does wrong; `Faults::default()` makes it well.
@@ -153,13 +167,36 @@ impl Simulator {
     /// # Errors
     /// The set cannot be; what is in force stays.
     pub fn set_faults(&self, faults: Faults) -> Result<(), FaultError> {
-        self.faults.set(faults)
+        self.shared.faults.set(faults)
     }
 
     /// What it does wrong, with the counts that are left; nothing when they are used up.
     #[must_use]
     pub fn faults(&self) -> Faults {
-        self.faults.faults()
+        self.shared.faults.faults()
+    }
+
+    /// When clients came and how they were answered, oldest first.
+    #[must_use]
+    pub fn handshakes(&self) -> Vec<Handshake> {
+        self.shared.handshakes.records()
+    }
+
+    /// Plays a script in the background, from now on.
+    pub fn play(&self, script: Script) {
+        let (shared, stopping) = (Arc::clone(&self.shared), self.stopping.clone());
+        let start = Instant::now();
+        self.connections.spawn(async move {
+            for step in script.steps() {
+                tokio::select! {
+                    () = stopping.cancelled() => return,
+                    () = sleep_until(start + step.after) => {}
+                }
+                tracing::info!(faults = ?step.faults, "faults are set by the script");
+                // They were checked when the script was read.
+                let _ = shared.faults.set(step.faults.clone());
+            }
+        });
     }
 
     /// Closes all connections and waits until they are gone.

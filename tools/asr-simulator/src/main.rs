@@ -1,10 +1,10 @@
 //! The simulator as a program: serves until it is told to stop, and can write down what it heard.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use asr_simulator::{Options, Simulator, TaskRecord};
+use asr_simulator::{FaultError, Faults, Options, Script, Simulator, TaskRecord};
 use clap::Parser;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
@@ -30,9 +30,28 @@ struct Arguments {
     /// How many seconds of marked audio make a sentence.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
     sentence_seconds: u32,
+    /// Dense speech: every second of marked audio is this many sentences.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8), value_name = "COUNT")]
+    sentences_per_second: Option<u32>,
+    /// What to do wrong from the start, as JSON; the README lists the faults.
+    #[arg(long, value_name = "JSON", value_parser = parse_faults)]
+    faults: Option<Faults>,
+    /// What to do wrong and when: a file with {"after_ms": 3000, "faults": {...}} in each line, or a
+    /// JSON list of these. Times count from the start.
+    #[arg(long, value_name = "PATH")]
+    script: Option<PathBuf>,
     /// Write what each task was sent to this file as it ends, a line of JSON for each task.
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
+}
+
+fn parse_faults(json: &str) -> Result<Faults, FaultError> {
+    Faults::parse(json.as_bytes())
+}
+
+fn read_script(path: &Path) -> anyhow::Result<Script> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(Script::parse(&text)?)
 }
 
 #[tokio::main]
@@ -42,6 +61,12 @@ async fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let arguments = Arguments::parse();
+    let script = match &arguments.script {
+        Some(path) => {
+            read_script(path).with_context(|| format!("cannot play {}", path.display()))?
+        }
+        None => Script::default(),
+    };
     // Before the first line of output: who waits for it may signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -49,6 +74,7 @@ async fn main() -> anyhow::Result<()> {
         listen: arguments.listen,
         api_key: arguments.api_key,
         sentence_seconds: arguments.sentence_seconds,
+        sentences_per_second: arguments.sentences_per_second.unwrap_or(0),
         ..Options::default()
     })
     .await
@@ -68,6 +94,10 @@ async fn main() -> anyhow::Result<()> {
         }
         None => None,
     };
+    if let Some(faults) = arguments.faults {
+        simulator.set_faults(faults)?;
+    }
+    simulator.play(script);
     println!("listening on {}", simulator.url());
     tokio::select! {
         _ = terminate.recv() => {}

@@ -9,7 +9,8 @@
 //!
 //! In text a marked second is one word, `s<stream>t<second>e`: second 12 of stream 1 is `s1t12e`. As
 //! no word can be a part of another, and neighbouring sentences have no word in common, neither of
-//! two such texts contains the other or continues it: merging leaves them alone.
+//! two such texts contains the other or continues it: merging leaves them alone. A part of a second
+//! is `s<stream>t<second>p<part>e`, with the same property.
 
 /// One second of audio: s16le, 16000 Hz, mono.
 pub const SECOND_BYTES: usize = 32_000;
@@ -149,6 +150,12 @@ pub fn word(stream: u16, seq: u32) -> String {
     format!("s{stream}t{seq}e")
 }
 
+/// The word that a part of a marked second is in dense speech; parts count from 1.
+#[must_use]
+pub fn part_word(stream: u16, seq: u32, part: u8) -> String {
+    format!("s{stream}t{seq}p{part}e")
+}
+
 /// The marked seconds that a text names, as (stream, second), in the text's order, repeated as they
 /// are repeated in it. Other words are passed over.
 #[must_use]
@@ -156,6 +163,21 @@ pub fn seconds_in(text: &str) -> Vec<(u16, u32)> {
     text.split(|c: char| !c.is_ascii_alphanumeric())
         .filter_map(parse_word)
         .collect()
+}
+
+/// The parts of marked seconds that a text names, as (stream, second, part), in the text's order.
+/// Other words, those of whole seconds among them, are passed over.
+#[must_use]
+pub fn parts_in(text: &str) -> Vec<(u16, u32, u8)> {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .filter_map(parse_part)
+        .collect()
+}
+
+fn parse_part(token: &str) -> Option<(u16, u32, u8)> {
+    let (second, part) = token.strip_suffix('e')?.rsplit_once('p')?;
+    let (stream, seq) = second.strip_prefix('s')?.split_once('t')?;
+    Some((stream.parse().ok()?, seq.parse().ok()?, part.parse().ok()?))
 }
 
 fn parse_word(token: &str) -> Option<(u16, u32)> {
@@ -212,6 +234,14 @@ mod tests {
         assert!(seconds_in("s70000t1e s1t5000000000e").is_empty());
     }
 
+    #[test]
+    fn parts_are_no_whole_seconds() {
+        let text = format!("{} s2t3e {}.", part_word(1, 12, 1), part_word(1, 12, 8));
+        assert_eq!(parts_in(&text), [(1, 12, 1), (1, 12, 8)]);
+        assert_eq!(seconds_in(&text), [(2, 3)]);
+        assert!(parts_in("s1t2p300e s1tp1e pe s1p1e p1e").is_empty());
+    }
+
     proptest! {
         #[test]
         fn marks_survive_any_cutting(
@@ -243,6 +273,9 @@ mod tests {
             let others = format!("{}{}", word(b.0, b.1), word(c.0, c.1));
             prop_assert!(!others.contains(&word(a.0, a.1)));
             prop_assert_eq!(seconds_in(&word(a.0, a.1)), vec![a]);
+            let part = part_word(a.0, a.1, 3);
+            prop_assert!(!others.contains(&part) && !part.contains(&word(a.0, a.1)));
+            prop_assert_eq!(parts_in(&part), vec![(a.0, a.1, 3)]);
         }
     }
 }

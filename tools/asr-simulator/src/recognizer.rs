@@ -9,6 +9,12 @@
 //!
 //! A sentence ends after `sentence_seconds` marked seconds, after a pause of `max_silence_ms` and,
 //! when none of these comes, after [`MAX_SENTENCE_MS`]. Silence is no sentence.
+//!
+//! In dense speech every marked second is several sentences instead, see `recognizer/dense.rs`.
+
+mod dense;
+
+use dense::Dense;
 
 use crate::mark::{self, Heard, TENTH_BYTES};
 use crate::task_log::HeardSecond;
@@ -22,6 +28,9 @@ pub const DEFAULT_SILENCE_MS: u32 = 800;
 pub const SILENCE_RANGE_MS: std::ops::RangeInclusive<u32> = 200..=6000;
 /// What can be asked for `sentence_seconds`.
 pub const SENTENCE_SECONDS_RANGE: std::ops::RangeInclusive<u32> = 1..=60;
+
+/// The most that `sentences_per_second` can be.
+pub const MAX_SENTENCES_PER_SECOND: u32 = 8;
 
 /// Audio is taken in steps of this much, so that cutting does not show in the results.
 const STEP_BYTES: usize = TENTH_BYTES;
@@ -72,6 +81,8 @@ pub struct Settings {
     pub max_silence_ms: u32,
     /// Brought into [`SENTENCE_SECONDS_RANGE`].
     pub sentence_seconds: u32,
+    /// 0: not dense. At most [`MAX_SENTENCES_PER_SECOND`], more is as that.
+    pub sentences_per_second: u32,
 }
 
 /// What a piece of audio led to.
@@ -88,7 +99,8 @@ pub struct Results {
 struct MarkedSecond {
     first: Heard,
     last_tenth: u8,
-    tenths: u8,
+    /// A bit for each that was heard.
+    tenths: u16,
     last_tenth_end: u64,
     /// Where the second is over, heard or not.
     end: u64,
@@ -105,6 +117,7 @@ struct Open {
 pub struct Recognizer {
     max_silence: u64,
     sentence_seconds: u32,
+    dense: Option<Dense>,
     /// Less than a step of audio.
     pending: Vec<u8>,
     position: u64,
@@ -131,6 +144,7 @@ impl Recognizer {
                 *SENTENCE_SECONDS_RANGE.start(),
                 *SENTENCE_SECONDS_RANGE.end(),
             ),
+            dense: Dense::new(settings.sentences_per_second),
             pending: Vec::new(),
             position: 0,
             marks: mark::Reader::default(),
@@ -209,7 +223,7 @@ impl Recognizer {
             && heard.offset_bytes < second.end
         {
             second.last_tenth = heard.tenth;
-            second.tenths += 1;
+            second.tenths |= 1 << heard.tenth;
             second.last_tenth_end = tenth_end;
             return;
         }
@@ -217,7 +231,7 @@ impl Recognizer {
         self.second = Some(MarkedSecond {
             first: heard,
             last_tenth: heard.tenth,
-            tenths: 1,
+            tenths: 1 << heard.tenth,
             last_tenth_end: tenth_end,
             end: heard.offset_bytes + u64::from(10 - heard.tenth) * TENTH_BYTES as u64,
         });
@@ -231,8 +245,18 @@ impl Recognizer {
             stream: second.first.stream,
             seq: second.first.seq,
             begin_ms: second.first.offset_bytes / BYTES_PER_MS,
-            tenths: second.tenths,
+            // At most ten.
+            tenths: second.tenths.count_ones() as u8,
         });
+        if let Some(dense) = &mut self.dense {
+            let words = dense.words(&second);
+            self.end_sentence();
+            for word in words {
+                self.add_word(word);
+                self.end_sentence();
+            }
+            return;
+        }
         self.add_word(second.word());
         let sentence = self.open_sentence();
         sentence.marked += 1;
@@ -280,7 +304,10 @@ impl Recognizer {
 
     /// An intermediate result, when there is a new word and the last result is old enough.
     fn show(&mut self) {
-        let under_way = self.second.map(|second| second.word());
+        let under_way = self.second.map(|second| match &self.dense {
+            Some(dense) => dense.under_way(&second),
+            None => second.word(),
+        });
         let words = self.sentence.as_ref().map_or(&[][..], |open| &open.words);
         let count = words.len() + usize::from(under_way.is_some());
         if count <= self.shown.0 || self.position - self.shown.1 < INTERMEDIATE_BYTES {

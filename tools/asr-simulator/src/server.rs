@@ -1,10 +1,13 @@
 //! Sockets for [`Conversation`]s: accepts connections and admits handshakes. It knows nothing of what
-//! the frames mean; `server/exchange.rs` moves them.
+//! the frames mean; `server/exchange.rs` moves them. Requests that are not for the service are
+//! `server/control.rs`'s.
 
+mod control;
 mod exchange;
 mod outbox;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{StatusCode, header};
@@ -22,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::conversation::{Conversation, Rules};
 use crate::fault_control::FaultControl;
 use crate::faults::{Faults, Refusal};
+use crate::handshake_log::HandshakeLog;
 use crate::{Options, PATH, TaskLog};
 pub use exchange::MAX_HALF_OPEN;
 use exchange::{close, converse};
@@ -35,21 +39,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type Socket = WebSocketStream<TcpStream>;
 
+/// What the connections of a simulator have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) log: TaskLog,
+    pub(crate) faults: FaultControl,
+    pub(crate) handshakes: HandshakeLog,
+    /// How many came to the service.
+    pub(crate) came: AtomicU64,
+}
+
 /// Accepts until told to stop.
 pub(crate) async fn serve(
     listener: TcpListener,
-    options: Options,
-    log: TaskLog,
-    faults: FaultControl,
+    shared: Arc<Shared>,
     connections: TaskTracker,
     stopping: CancellationToken,
 ) {
-    let limit = options
+    let limit = shared
+        .options
         .max_connections
         .min(Semaphore::MAX_PERMITS - MAX_REFUSALS);
     let open = Arc::new(Semaphore::new(limit + MAX_REFUSALS));
-    let options = Arc::new(options);
-    let mut number = 0;
     loop {
         let Ok(permit) = Arc::clone(&open).acquire_owned().await else {
             return;
@@ -65,13 +77,9 @@ pub(crate) async fn serve(
                 }
             },
         };
-        number += 1;
         let connection = Connection {
-            number,
             has_room: open.available_permits() >= MAX_REFUSALS,
-            options: Arc::clone(&options),
-            log: log.clone(),
-            faults: faults.clone(),
+            shared: Arc::clone(&shared),
             _permit: permit,
         };
         let stopping = stopping.clone();
@@ -80,11 +88,8 @@ pub(crate) async fn serve(
 }
 
 struct Connection {
-    number: u64,
     has_room: bool,
-    options: Arc<Options>,
-    log: TaskLog,
-    faults: FaultControl,
+    shared: Arc<Shared>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -92,46 +97,75 @@ impl Connection {
     async fn run(self, stream: TcpStream, stopping: CancellationToken) {
         // Small frames go out at once; without it they only go later.
         let _ = stream.set_nodelay(true);
-        let mut lease = self.faults.connect();
+        let is_control = tokio::select! {
+            () = stopping.cancelled() => return,
+            asked = timeout(HANDSHAKE_TIMEOUT, control::is_asked(&stream)) => asked,
+        };
+        match is_control {
+            Ok(false) => self.serve(stream, stopping).await,
+            Ok(true) => tokio::select! {
+                () = stopping.cancelled() => {}
+                () = control::answer(stream, &self.shared) => {}
+            },
+            Err(_) => tracing::debug!("a connection without a request timed out"),
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, stopping: CancellationToken) {
+        let number = self.shared.came.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut lease = self.shared.faults.connect();
         let faults = lease.faults();
         if faults.refuse == Some(Refusal::DROP) {
+            self.shared.handshakes.add(number, None);
             return;
         }
         let handshake = tokio::select! {
             () = stopping.cancelled() => return,
-            handshake = timeout(HANDSHAKE_TIMEOUT, self.accept(stream, &faults)) => handshake,
+            handshake = timeout(HANDSHAKE_TIMEOUT, self.accept(stream, number, &faults)) => handshake,
         };
         let mut socket = match handshake {
             Ok(Ok(socket)) => socket,
             Ok(Err(error)) => {
-                tracing::debug!(connection = self.number, %error, "handshake refused");
+                tracing::debug!(connection = number, %error, "handshake refused");
                 return;
             }
             Err(_) => {
-                tracing::debug!(connection = self.number, "handshake timed out");
+                tracing::debug!(connection = number, "handshake timed out");
                 return;
             }
         };
+        let options = &self.shared.options;
         let rules = Rules {
-            idle_timeout: self.options.idle_timeout,
-            audio_timeout: self.options.audio_timeout,
-            sentence_seconds: self.options.sentence_seconds,
+            idle_timeout: options.idle_timeout,
+            audio_timeout: options.audio_timeout,
+            sentence_seconds: options.sentence_seconds,
+            sentences_per_second: options.sentences_per_second,
         };
-        let mut conversation = Conversation::new(self.number, rules, self.log.clone(), lease);
+        let mut conversation = Conversation::new(number, rules, self.shared.log.clone(), lease);
         tokio::select! {
             () = stopping.cancelled() => close(&mut socket, CloseCode::Away, "stopping").await,
             ended = converse(&mut socket, &mut conversation) => if let Err(error) = ended {
-                tracing::debug!(connection = self.number, %error, "connection lost");
+                tracing::debug!(connection = number, %error, "connection lost");
             },
         }
         conversation.lost();
     }
 
-    async fn accept(&self, stream: TcpStream, faults: &Faults) -> Result<Socket, Error> {
+    async fn accept(
+        &self,
+        stream: TcpStream,
+        number: u64,
+        faults: &Faults,
+    ) -> Result<Socket, Error> {
+        let options = &self.shared.options;
         // The size of a refusal is tungstenite's choice.
         #[allow(clippy::result_large_err)]
         let callback = |request: &Request, response: Response| {
-            admit(&self.options, faults, self.has_room, request).map_err(|(status, reason)| {
+            let admitted = admit(options, faults, self.has_room, request);
+            let status =
+                admitted.map_or_else(|(status, _)| status, |()| StatusCode::SWITCHING_PROTOCOLS);
+            self.shared.handshakes.add(number, Some(status.as_u16()));
+            admitted.map_err(|(status, reason)| {
                 let mut refusal = ErrorResponse::new(Some(reason.to_owned()));
                 *refusal.status_mut() = status;
                 refusal
@@ -139,8 +173,8 @@ impl Connection {
             Ok(response)
         };
         let config = WebSocketConfig::default()
-            .max_message_size(Some(self.options.max_message_bytes))
-            .max_frame_size(Some(self.options.max_message_bytes));
+            .max_message_size(Some(options.max_message_bytes))
+            .max_frame_size(Some(options.max_message_bytes));
         tokio_tungstenite::accept_hdr_async_with_config(stream, callback, Some(config)).await
     }
 }

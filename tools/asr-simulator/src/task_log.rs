@@ -132,7 +132,8 @@ fn prefix(task_id: &str) -> Option<&str> {
         .filter(|prefix| !prefix.is_empty())
 }
 
-fn unix_ms() -> u64 {
+/// The time of day.
+pub(crate) fn unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }

@@ -21,6 +21,7 @@ fn faulty(faults: &str) -> (Conversation, TaskLog, FaultControl) {
         idle_timeout: Duration::from_secs(60),
         audio_timeout: Duration::from_secs(23),
         sentence_seconds: 2,
+        sentences_per_second: 0,
     };
     let conversation = Conversation::new(1, rules, log.clone(), control.connect());
     (conversation, log, control)

@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mark::{SECOND_BYTES, second, seconds_in};
+use crate::mark::{SECOND_BYTES, parts_in, second, seconds_in};
 
 const SETTINGS: Settings = Settings {
     max_silence_ms: DEFAULT_SILENCE_MS,
     sentence_seconds: 3,
+    sentences_per_second: 0,
 };
 
 fn silence(ms: usize) -> Vec<u8> {
@@ -28,7 +29,11 @@ fn marked(stream: u16, seqs: impl IntoIterator<Item = u32>) -> Vec<u8> {
 }
 
 fn recognize(pcm: &[u8], cut: usize) -> Results {
-    let mut recognizer = Recognizer::new(SETTINGS);
+    recognize_with(SETTINGS, pcm, cut)
+}
+
+fn recognize_with(settings: Settings, pcm: &[u8], cut: usize) -> Results {
+    let mut recognizer = Recognizer::new(settings);
     let mut all = Results::default();
     let mut add = |results: Results| {
         all.sentences.extend(results.sentences);
@@ -187,9 +192,64 @@ fn settings_out_of_range_are_brought_into_it() {
     let settings = Settings {
         max_silence_ms: 0,
         sentence_seconds: 0,
+        sentences_per_second: 0,
     };
     let results = Recognizer::new(settings).push(&marked(1, [1, 2]));
     assert_eq!(finals(&results), ["s1t1e", "s1t2e"]);
+}
+
+fn dense(sentences_per_second: u32, pcm: &[u8], cut: usize) -> Vec<Sentence> {
+    let settings = Settings {
+        sentences_per_second,
+        ..SETTINGS
+    };
+    let all = recognize_with(settings, pcm, cut).sentences;
+    all.into_iter().filter(|s| s.is_final).collect()
+}
+
+fn parts(sentences: &[Sentence]) -> Vec<(u32, u8)> {
+    let words = sentences.iter().flat_map(|s| &s.words);
+    let parts = words.flat_map(|word| parts_in(&word.text));
+    parts.map(|(_, seq, part)| (seq, part)).collect()
+}
+
+#[test]
+fn a_dense_second_is_so_many_sentences_side_by_side() {
+    for per_second in 1..=MAX_SENTENCES_PER_SECOND {
+        let sentences = dense(per_second, &marked(1, 1..=12), 32_000);
+        let all = (1..=12).flat_map(|seq| (1..=per_second as u8).map(move |part| (seq, part)));
+        assert_eq!(parts(&sentences), all.collect::<Vec<_>>());
+        let mut until = 0;
+        for sentence in &sentences {
+            assert_eq!(sentence.words.len(), 1);
+            let (begin, end) = (sentence.words[0].begin_ms(), sentence.words[0].end_ms());
+            assert_eq!(begin, until);
+            assert!(begin < end && end - begin <= 1000);
+            until = end;
+        }
+        assert_eq!(until, 12_000);
+    }
+    assert_eq!(dense(99, &marked(1, [1]), 3200).len(), 8);
+}
+
+#[test]
+fn a_dense_second_that_is_silenced_up_to_a_part_says_the_rest() {
+    for per_second in 1..=MAX_SENTENCES_PER_SECOND {
+        for known in dense(per_second, &marked(1, [1]), 3200) {
+            let [word] = &known.words[..] else {
+                panic!("{known:?}");
+            };
+            let mut pcm = marked(1, 1..=2);
+            pcm[..word.end_ms() as usize * 32].fill(0);
+            let again = dense(per_second, &pcm, 3200);
+            let after = known.id as u8 + 1..=per_second as u8;
+            let rest = after.map(|part| (1, part));
+            let next = (1..=per_second as u8).map(|part| (2, part));
+            assert_eq!(parts(&again), rest.chain(next).collect::<Vec<_>>());
+            let begins = again[0].words[0].begin_ms();
+            assert!(begins >= word.end_ms(), "{begins} {word:?}");
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -240,5 +300,14 @@ proptest! {
             prop_assert!(!sentence.words.is_empty());
             prop_assert!(sentence.words.iter().all(|word| word.begin < word.end));
         }
+        let sentences = dense(4, &pcm, cut);
+        let expected: Vec<_> = expected
+            .iter()
+            .flat_map(|(_, seq)| (1..=4).map(move |part| (*seq, part)))
+            .collect();
+        prop_assert_eq!(parts(&sentences), expected);
+        let said = sentences.iter().filter(|s| !parts_in(&s.words[0].text).is_empty());
+        let times: Vec<_> = said.map(|s| (s.words[0].begin_ms(), s.words[0].end_ms())).collect();
+        prop_assert!(times.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{:?}", times);
     }
 }

@@ -44,6 +44,33 @@ pub(crate) fn utf16_prefix(text: &str, units: usize) -> &str {
     text
 }
 
+/// Whether a string of a JSON text holds half a surrogate pair, which is written as an escape and stands
+/// for no character. Of a text that is no JSON the answer means nothing.
+pub(crate) fn has_lone_surrogate(json: &str) -> bool {
+    let bytes = json.as_bytes();
+    let unit = |at: usize| {
+        let digits = json.get(at + 2..at + 6)?;
+        let is_escape = bytes.get(at..at + 2)? == br"\u";
+        is_escape.then(|| u16::from_str_radix(digits, 16).ok())?
+    };
+    let mut at = 0;
+    // Few texts hold an escape at all, and the search for one is quick.
+    while let Some(next) = json.get(at..).and_then(|rest| rest.find('\\')) {
+        at += next;
+        at += match unit(at) {
+            Some(0xD800..=0xDBFF) => match unit(at + 6) {
+                Some(0xDC00..=0xDFFF) => 12,
+                _ => return true,
+            },
+            Some(0xDC00..=0xDFFF) => return true,
+            Some(_) => 6,
+            // `\\` is one escape: what follows it is not its second half.
+            None => 2,
+        };
+    }
+    false
+}
+
 /// Length in UTF-16 units, as JavaScript counts.
 pub(crate) fn utf16_len(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
@@ -178,7 +205,52 @@ mod tests {
         assert_eq!(to_count(&json!(1e300)), Some(MAX_SAFE_INTEGER));
     }
 
+    #[test]
+    fn half_a_surrogate_pair_is_found_anywhere() {
+        for lone in [
+            r#""\ud800""#,
+            r#""\uDFFF""#,
+            r#"{"a":"\ud83d\u0041"}"#,
+            r#"{"\udc00":1}"#,
+            r#""\ude00\ud83d""#,
+            r#""\\\ud800""#,
+            r#""\ud83d\ude00\ud83d""#,
+        ] {
+            assert!(has_lone_surrogate(lone), "{lone}");
+        }
+        for fine in [
+            r#""\ud83d\ude00""#,
+            r#""\\ud800""#,
+            r#""\u00e9\n\\""#,
+            r#"{"a":"ud800"}"#,
+            "\"é😀\"",
+            "",
+            r"\",
+            r"\u",
+            r"\ud8",
+        ] {
+            assert!(!has_lone_surrogate(fine), "{fine}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn half_a_pair_is_what_serde_refuses(units in proptest::collection::vec(
+            prop_oneof![0xD7FEu16..0xE002, Just(0x41), Just(0x5C)], 0..8)
+        ) {
+            let escape = |unit: &u16| format!("\\u{unit:04x}");
+            let json = format!("\"{}\"", units.iter().map(escape).collect::<String>());
+            let refused = serde_json::from_str::<String>(&json).is_err();
+            prop_assert_eq!(has_lone_surrogate(&json), refused, "{}", json);
+        }
+
+        #[test]
+        fn no_text_confuses_the_search(text in any::<String>()) {
+            let _ = has_lone_surrogate(&text);
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert!(!has_lone_surrogate(&json));
+        }
+
         #[test]
         fn a_prefix_is_a_prefix(text in any::<String>(), units in 0usize..20) {
             let prefix = utf16_prefix(&text, units);

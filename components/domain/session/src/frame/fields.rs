@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::FrameError;
+use crate::js;
 
 /// What frames can carry, unparsed. Of a name that comes twice the last one counts, as in JavaScript.
 #[derive(Default)]
@@ -37,9 +38,17 @@ impl<'a> Fields<'a> {
             .bytes()
             .find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
         if first == Some(b'{') {
-            return serde_json::from_str(text).map_err(|_| FrameError::NotJson);
+            let fields = serde_json::from_str(text).map_err(|_| FrameError::NotJson)?;
+            // In what nobody reads, serde_json lets half a pair pass.
+            return match js::has_lone_surrogate(text) {
+                true => Err(FrameError::NotJson),
+                false => Ok(fields),
+            };
         }
         serde_json::from_str::<IgnoredAny>(text).map_err(|_| FrameError::NotJson)?;
+        if js::has_lone_surrogate(text) {
+            return Err(FrameError::NotJson);
+        }
         match first {
             // An array is an object without fields.
             Some(b'[') => Ok(Self::default()),

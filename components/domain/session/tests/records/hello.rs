@@ -274,6 +274,23 @@ fn deep_nesting_and_surrogates_are_survived() {
 }
 
 #[test]
+fn half_a_surrogate_pair_is_refused_even_where_nobody_looks() {
+    for text in [
+        r#"{"type":"ping","pad":"\ud800"}"#,
+        r#"{"type":"ping","pad":{"deep":["\udfff"]}}"#,
+        r#"{"type":"ping","\ud83d":1}"#,
+        r#"{"type":"status","payload":"\ud83d\u0041"}"#,
+        r#"{"type":"hello","reason":"\ude00\ud83d"}"#,
+        r#"["\ud800"]"#,
+    ] {
+        let refused = teacher(text).unwrap_err();
+        assert_eq!(refused, "websocket frame is not valid JSON", "{text}");
+    }
+    let whole = r#"{"type":"ping","pad":"\ud83d\ude00 \\ud800"}"#;
+    assert_eq!(teacher(whole), Ok(ClientFrame::Ping));
+}
+
+#[test]
 fn replies_in_the_recorded_order() {
     let id = session("g-hello");
     let at = EpochMs(1_795_382_476_030);

@@ -104,6 +104,15 @@ impl Recorded {
         }
     }
 
+    /// These marked seconds were acknowledged, so many of them as duplicates; nobody knows their keys.
+    pub fn delivered(&mut self, seconds: RangeInclusive<u32>, duplicates: u64) {
+        for seq in seconds {
+            self.sent(seq);
+            self.acked.entry(seq).or_default();
+        }
+        self.duplicates += duplicates;
+    }
+
     /// A second of other audio was acknowledged. Marks in it must be transcribed, the rest need not.
     pub fn acked_pcm(&mut self, seq: u32, key: Option<&str>, pcm: &[u8]) {
         self.acked(seq, key);

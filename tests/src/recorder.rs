@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use asr_simulator::mark;
@@ -44,10 +45,14 @@ enum Order {
     Vanish,
 }
 
+/// How its connections ended that it did not end itself.
+type Ends = Arc<Mutex<Vec<Received>>>;
+
 /// A client that sends one stream. Dropping it ends it at once.
 pub struct Recorder {
     order: watch::Sender<Order>,
     acked: watch::Receiver<usize>,
+    ends: Ends,
     task: JoinHandle<Recorded>,
 }
 
@@ -63,7 +68,9 @@ impl Recorder {
     pub fn start_up_to(gateway: &Gateway, recorded: Recorded, pace: Pace, last: u32) -> Self {
         let (order, orders) = watch::channel(Order::Send);
         let (count, acked) = watch::channel(recorded.acked_count());
+        let ends = Ends::default();
         let sending = Sending {
+            ends: ends.clone(),
             addresses: gateway.addresses(),
             orders,
             count,
@@ -79,6 +86,7 @@ impl Recorder {
         Self {
             order,
             acked,
+            ends,
             task: tokio::spawn(sending.run()),
         }
     }
@@ -93,6 +101,22 @@ impl Recorder {
         if in_time(&what, reached).await.is_err() {
             panic!("the client ended: it has panicked, see above");
         }
+    }
+
+    /// Waits until so many more than now are acknowledged.
+    ///
+    /// # Panics
+    /// As [`Recorder::acked`].
+    pub async fn acked_more(&mut self, count: usize) {
+        let acked = *self.acked.borrow();
+        self.acked(acked + count).await;
+    }
+
+    /// How its connections ended so far, those it ended itself left out.
+    #[must_use]
+    pub fn ends(&self) -> Vec<Received> {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.clone()
     }
 
     /// Waits until all that was sent is acknowledged, closes the stream and gives the record.
@@ -120,6 +144,7 @@ impl Drop for Recorder {
 }
 
 struct Sending {
+    ends: Ends,
     recorded: Recorded,
     addresses: watch::Receiver<Option<SocketAddr>>,
     orders: watch::Receiver<Order>,
@@ -173,7 +198,7 @@ impl Sending {
         socket.send(&json!({"type": "hello"})).await;
         match socket.next().await {
             Received::Frame(ready) => assert_eq!(ready["type"], "ready", "{ready}"),
-            Received::Closed { .. } | Received::Lost => return ControlFlow::Continue(()),
+            end => return self.ended(end),
         }
         loop {
             let order = *self.orders.borrow_and_update();
@@ -219,12 +244,18 @@ impl Sending {
                         self.again.make_contiguous().sort_unstable();
                         sleep(PAUSE).await;
                     }
-                    Received::Closed { .. } | Received::Lost => return ControlFlow::Continue(()),
+                    end => return self.ended(end),
                 },
                 () = pause => {}
                 _ = self.orders.changed() => {}
             }
         }
+    }
+
+    fn ended(&self, end: Received) -> ControlFlow<()> {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.push(end);
+        ControlFlow::Continue(())
     }
 
     fn answered(&mut self, ack: &serde_json::Value) {

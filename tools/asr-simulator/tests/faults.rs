@@ -241,3 +241,15 @@ async fn a_simulator_stops_while_connections_are_held() {
         timeout(PATIENCE, simulator.stop()).await.expect(faults);
     }
 }
+
+#[tokio::test]
+async fn what_is_late_when_a_task_fails_is_never_sent() {
+    let simulator = simulator(r#"{"delay_results_ms": 300, "fail_after_seconds": 3}"#).await;
+    let mut client = running(&simulator).await;
+    for seq in 1..=3 {
+        client.send(mark::second(1, seq)).await;
+    }
+    let failed = client.json().await;
+    assert_eq!(failed["header"]["event"], "task-failed");
+    assert_eq!(client.next().await, Event::Closed(Some(1000)));
+}

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::fault_control::FaultControl;
 use crate::mark;
+use crate::task_log::TaskRecord;
 
 mod faults;
 

@@ -197,6 +197,12 @@ impl Machine<'_> {
 
     fn fail(&mut self, failure: Failure, why: String) {
         self.close_socket();
+        let is_only_an_end = matches!(failure, Failure::SendRefused | Failure::FinishTimeout);
+        if is_only_an_end && self.owes_nothing() {
+            // The process was killed, or the service forgot to say the last word: nothing is lost.
+            self.state.phase = Phase::Idle;
+            return;
+        }
         self.fail_without_socket(failure, why);
     }
 

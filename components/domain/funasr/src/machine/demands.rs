@@ -38,6 +38,11 @@ impl Machine<'_> {
             && until <= self.now
         {
             self.state.phase = Phase::Idle;
+            if self.state.untranscribed() == 0 {
+                // What failed owed nothing, and nobody will try again: there is no error to show.
+                self.state.failures = 0;
+                self.state.last_error = None;
+            }
         }
         match &self.state.phase {
             Phase::Idle if self.settings.enabled && self.state.untranscribed() > 0 => self.open(),
@@ -139,7 +144,9 @@ impl Machine<'_> {
     }
 
     pub(super) fn answer_flushes(&mut self) {
-        if self.state.untranscribed() > 0 && self.settings.enabled {
+        // A task that has made all final is still to be ended: who asked will say that all is over.
+        let is_under_way = self.state.untranscribed() > 0 || self.takes_audio();
+        if is_under_way && self.settings.enabled {
             return;
         }
         let untranscribed = self.state.not_transcribed();

@@ -120,6 +120,58 @@ fn a_task_that_the_service_ends_when_it_owes_nothing_shows_no_error() {
 }
 
 #[test]
+fn a_dead_connection_that_owes_nothing_is_no_error() {
+    let gone = || Input::SendFailed("it is gone".into());
+    let mut stream = running(2);
+    stream.sentence(0, 2_000, "all");
+    // After a restart: the socket is gone.
+    stream.give([gone()]);
+    let status = stream.state.status();
+    assert_eq!(status.connection, Connection::Disconnected);
+    assert_eq!((status.last_error, status.consecutive_failures), (None, 0));
+
+    // The service never says task-finished: who waits is answered, and there is no error either.
+    let mut stream = running(2);
+    stream.sentence(0, 2_000, "all");
+    stream.give([Input::Flush("f".into())]);
+    stream.now += FINISH_TIMEOUT_MS;
+    let actions = stream.give([Input::Timer]);
+    let (id, untranscribed) = ("f".into(), 0);
+    assert!(actions.contains(&Action::Flushed { id, untranscribed }));
+    assert_eq!(stream.state.status().last_error, None);
+
+    // A task that says that it failed has failed, until there was time to try again and no need.
+    let mut stream = running(2);
+    stream.sentence(0, 2_000, "all");
+    stream.event(&json!({"header": {"event": "task-failed"}}));
+    assert!(stream.state.status().last_error.is_some());
+    stream.now = stream.state.status().retry_at.unwrap();
+    assert_eq!(opens(&stream.give([Input::Timer])), 0);
+    let status = stream.state.status();
+    assert_eq!(status.connection, Connection::Disconnected);
+    assert_eq!((status.last_error, status.consecutive_failures), (None, 0));
+
+    // Something that is owed stays an error.
+    let mut stream = running(3);
+    stream.sentence(0, 2_000, "some");
+    stream.give([gone()]);
+    assert_eq!(stream.state.status().connection, Connection::Error);
+}
+
+#[test]
+fn a_flush_is_answered_when_the_task_is_over_not_only_its_text() {
+    let mut stream = running(2);
+    stream.sentence(0, 2_000, "all");
+    let actions = stream.give([Input::Flush("f".into())]);
+    assert!(actions.iter().any(is_finish));
+    let is_answer = |action: &Action| matches!(action, Action::Flushed { .. });
+    assert!(!actions.iter().any(is_answer), "{actions:?}");
+    let actions = stream.finished();
+    assert!(actions.iter().any(is_answer), "{actions:?}");
+    assert_eq!(stream.state.status().connection, Connection::Disconnected);
+}
+
+#[test]
 fn a_service_that_takes_audio_and_says_nothing_costs_so_much_and_no_more() {
     let mut stream = running(1);
     let (mut sent_in_task, mut tasks) = (0, 0);

@@ -111,8 +111,8 @@ fn a_second_that_came_after_its_silence_is_listed_and_told() {
     assert!(actions.iter().any(|a| matches!(a, Action::Note(_))));
     assert_eq!(stream.state.status().late, 1);
     stream.sentence(0, 5_000, "all");
-    let actions = stream.give([Input::Flush("f".into())]);
-    assert_eq!(flushed(&actions), Some(1));
+    stream.give([Input::Flush("f".into())]);
+    assert_eq!(flushed(&stream.finished()), Some(1));
     // A window hears it.
     stream.give([Input::Recovered { first: 4, last: 4 }]);
     assert_eq!(stream.state.status().late, 0);

@@ -183,7 +183,7 @@ impl Machine<'_> {
     /// Whether a task has made all final that it was sent. One that was sent nothing has only done what
     /// it should when there is nothing to send: else a service that ends every task at once would be
     /// called again without a pause.
-    fn owes_nothing(&self) -> bool {
+    pub(super) fn owes_nothing(&self) -> bool {
         let (Phase::Running(running) | Phase::Finishing { running, .. }) = &self.state.phase else {
             return false;
         };

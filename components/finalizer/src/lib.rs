@@ -21,7 +21,27 @@ mod bindings {
     export!(Finalizer);
 }
 
+/// Bytes of `result.json` that are read at a time.
+const MAX_READ: u32 = 1 << 20;
+
 struct Finalizer;
+
+/// `result.json` on its way.
+struct ResultWriter {
+    key: String,
+    upload: blobs::Upload,
+}
+
+impl wit::GuestResultWriter for ResultWriter {
+    async fn write(&self, text: String) -> Result<(), Error> {
+        self.upload.write(text.into_bytes()).await.map_err(error)
+    }
+
+    async fn finish(&self) -> Result<String, Error> {
+        self.upload.finish().await.map_err(error)?;
+        Ok(self.key.clone())
+    }
+}
 
 impl wit::Guest for Finalizer {
     async fn put_chunk(chunk: wit::Chunk, pcm: Vec<u8>) -> Result<String, Error> {
@@ -51,22 +71,37 @@ impl wit::Guest for Finalizer {
         blobs::get_content(key).await.map_err(error)
     }
 
-    async fn put_result(session_id: String, content: String) -> Result<String, Error> {
+    type ResultWriter = ResultWriter;
+
+    async fn begin_result(session_id: String) -> Result<wit::ResultWriter, Error> {
         let key = keys::result_key(&session(&session_id)?);
-        let object = blobs::Object {
-            content: content.into_bytes(),
-            content_type: keys::RESULT_CONTENT_TYPE.into(),
-            metadata: Vec::new(),
-        };
-        blobs::put(key.clone(), object).await.map_err(error)?;
-        Ok(key)
+        let content_type = keys::RESULT_CONTENT_TYPE.into();
+        let upload = blobs::begin(key.clone(), content_type, Vec::new())
+            .await
+            .map_err(error)?;
+        Ok(wit::ResultWriter::new(ResultWriter { key, upload }))
     }
 
-    async fn get_result(session_id: String) -> Result<Option<String>, Error> {
+    async fn find_result(session_id: String) -> Result<Option<wit::ResultFile>, Error> {
         let key = keys::result_key(&session(&session_id)?);
-        let content = blobs::get_content(key).await.map_err(error)?;
-        let text = content.map(String::from_utf8).transpose();
-        text.map_err(|_| Error::Refused("the stored result.json is no text".into()))
+        let found = blobs::head(key).await.map_err(error)?;
+        Ok(found.map(|stored| wit::ResultFile {
+            size: stored.size,
+            version: stored.version,
+        }))
+    }
+
+    async fn read_result(
+        session_id: String,
+        version: String,
+        offset: u64,
+        length: u32,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let key = keys::result_key(&session(&session_id)?);
+        let length = length.min(MAX_READ);
+        blobs::get_range(key, version, offset, length)
+            .await
+            .map_err(error)
     }
 
     async fn delete_objects(session_id: String) -> Result<u32, Error> {

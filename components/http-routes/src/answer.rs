@@ -1,4 +1,4 @@
-//! HTTP answers: JSON, always. All but one are whole; that one is sent while it is being made.
+//! HTTP answers: JSON, always. All but two are whole; those are sent while they are made or read.
 
 use std::convert::Infallible;
 
@@ -37,6 +37,13 @@ pub fn streamed(pieces: impl Stream<Item = Bytes> + 'static) -> Answer {
     let frames = pieces.map(|piece| Ok(Frame::data(piece))).boxed_local();
     let mut answer = Response::new(Either::Right(StreamBody::new(frames)));
     answer.headers_mut().insert(CONTENT_TYPE, JSON);
+    answer
+}
+
+/// 200 with a body of these pieces, which are `size` bytes together.
+pub fn streamed_whole(size: u64, pieces: impl Stream<Item = Bytes> + 'static) -> Answer {
+    let mut answer = streamed(pieces);
+    answer.headers_mut().insert(CONTENT_LENGTH, size.into());
     answer
 }
 

@@ -3,48 +3,26 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use interview_session::asr::AsrView;
-use interview_session::capture::CaptureView;
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
-use interview_session::ingest::IngestStatus;
 use interview_session::lane::{FlushAnswer, IdentifyAnswer, Lane, LaneMessage};
 use interview_session::role::{ByRole, StreamRole};
-use interview_session::session_document::{SessionDocument, SessionState};
+use interview_session::session_document::SessionDocument;
 use interview_session::stored::to_json;
-use interview_session::time::{EpochMs, Rfc3339};
+use interview_session::time::Rfc3339;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::bindings::interview::gateway::session_state::{self, Log};
+use crate::bindings::interview::gateway::session_state;
 use crate::bindings::interview::gateway::{asr_bridge, finalization};
 use crate::lane_call;
-use crate::logs::{self, Entry};
+use crate::result_file::{self, Written};
 use crate::settings;
 use crate::state::{Session, unavailable};
 
-/// `result.json`, in the order of the contract; `untranscribed_by_stream` is this gateway's own.
-#[derive(Serialize)]
-struct ResultFile<'a> {
-    session_id: &'a str,
-    finalized_at: Rfc3339,
-    state: SessionState<'a>,
-    events: &'a [Entry],
-    ingest: IngestStatus<'a>,
-    ingest_by_stream: ByRole<IngestStatus<'a>>,
-    capture_by_stream: ByRole<CaptureView<'a>>,
-    asr: AsrView<'a>,
-    asr_by_stream: ByRole<AsrView<'a>>,
-    utterances_raw: &'a [Entry],
-    utterances_raw_by_stream: &'a ByRole<Vec<Entry>>,
-    utterances_merged_by_stream: &'a ByRole<Vec<Entry>>,
-    untranscribed_by_stream: &'a ByRole<Vec<Untranscribed>>,
-    metadata: Map<String, Value>,
-}
-
 /// Stored seconds whose text was not final in time, both ends included.
 #[derive(Serialize)]
-struct Untranscribed {
+pub struct Untranscribed {
     first_seq: u32,
     last_seq: u32,
 }
@@ -56,14 +34,6 @@ struct Finalized<'a> {
     result_key: String,
     event_count: usize,
     finalized_at: Rfc3339,
-}
-
-/// What was written.
-struct Written {
-    result_key: String,
-    event_count: usize,
-    finalized_at: EpochMs,
-    received_chunks: u64,
 }
 
 pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
@@ -107,40 +77,11 @@ async fn write(
     if session.document.place != begun {
         return Err(is_gone());
     }
-    let events = logs::all_events(id)?;
-    let raw = ByRole::try_new(|role| logs::all(id, role, Log::Utterances))?;
-    let merged = ByRole::try_new(|role| logs::all_merged(id, role))?;
-    let untranscribed = ByRole::try_new(|role| untranscribed(&session, role))?;
-    let view = session.view(id);
-    let finalized_at = crate::now();
-    let content = to_json(&ResultFile {
-        session_id: id.as_str(),
-        finalized_at: Rfc3339(finalized_at),
-        state: view.state,
-        events: &events,
-        ingest: view.ingest,
-        ingest_by_stream: view.ingest_by_stream,
-        capture_by_stream: view.capture_by_stream,
-        asr: view.asr,
-        asr_by_stream: view.asr_by_stream,
-        utterances_raw: &raw.mixed,
-        utterances_raw_by_stream: &raw,
-        utterances_merged_by_stream: &merged,
-        untranscribed_by_stream: &untranscribed,
-        metadata,
-    });
-    let result_key = finalization::put_result(id.as_str().into(), content)
-        .await
-        .map_err(|error| {
-            eprintln!("session={id} result.json could not be written: {error:?}");
-            ApiError::new(503, "result.json could not be written: finalize again")
-        })?;
-    Ok(Written {
-        result_key,
-        event_count: events.len(),
-        finalized_at,
-        received_chunks: session.received_chunks(),
+    result_file::write(id, &session, metadata, || match place(id)? == begun {
+        true => Ok(()),
+        false => Err(is_gone()),
     })
+    .await
 }
 
 /// Which session has this id now: see [`SessionDocument::place`].
@@ -170,7 +111,12 @@ fn metadata(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-fn untranscribed(session: &Session, role: StreamRole) -> Result<Vec<Untranscribed>, ApiError> {
+/// What was not transcribed in time.
+pub fn untranscribed(session: &Session) -> Result<ByRole<Vec<Untranscribed>>, ApiError> {
+    ByRole::try_new(|role| untranscribed_of(session, role))
+}
+
+fn untranscribed_of(session: &Session, role: StreamRole) -> Result<Vec<Untranscribed>, ApiError> {
     let stream = session.stream(role);
     let uncovered = asr_bridge::uncovered(stream.bridge.as_deref(), stream.windows.as_deref())
         .map_err(|error| ApiError::new(500, format!("stored ASR state is damaged: {error}")))?;

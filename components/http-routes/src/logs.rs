@@ -1,5 +1,4 @@
-//! `GET utterances` and `GET events`, and whole logs for `finalize`. Entries are stored as the API
-//! shows them and go out as they are.
+//! `GET utterances` and `GET events`. Entries are stored as the API shows them and go out as they are.
 
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
@@ -7,15 +6,16 @@ use interview_session::query::{EVENTS_LIMIT, Query, UTTERANCES_LIMIT, View};
 use interview_session::role::StreamRole;
 use interview_session::stored::to_json;
 use interview_transcript::{Utterance, merge_all};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::bindings::interview::gateway::session_state::{self, Log, Page};
+use crate::log_pages::{LogPages, time_of};
 use crate::roles;
 use crate::state::unavailable;
 
 /// Entries that one call to the store brings when a whole log is read.
-const PAGE: u32 = 500;
+pub const PAGE: u32 = 500;
 
 /// An entry of a log, as JSON text.
 pub type Entry = Box<RawValue>;
@@ -82,29 +82,9 @@ pub fn events(id: &SessionId, query: &Query<'_>) -> Result<String, ApiError> {
     }))
 }
 
-/// A whole log; of merged entries see [`all_merged`].
-pub fn all(id: &SessionId, role: StreamRole, log: Log) -> Result<Vec<Entry>, ApiError> {
-    let mut entries = Vec::new();
-    let mut index = 0;
-    loop {
-        let page = session_state::read_from(id.as_str(), roles::wit(role), log, index, PAGE)
-            .map_err(unavailable)?;
-        if page.items.is_empty() {
-            return Ok(entries);
-        }
-        for item in page.items {
-            entries.push(entry(item)?);
-            index += 1;
-        }
-    }
-}
-
-/// The whole merged view.
-pub fn all_merged(id: &SessionId, role: StreamRole) -> Result<Vec<Entry>, ApiError> {
-    match read_last(id, role, Log::Merged, 1)?.out_of_order {
-        true => made_view(id, role),
-        false => all(id, role, Log::Merged),
-    }
+/// Whether the merged view is made when it is read: see [`made_view`].
+pub fn is_out_of_order(id: &SessionId, role: StreamRole) -> Result<bool, ApiError> {
+    Ok(read_last(id, role, Log::Merged, 1)?.out_of_order)
 }
 
 fn last_merged(
@@ -123,27 +103,16 @@ fn last_merged(
 }
 
 /// The merged view of utterances that came out of order: there is no log of it.
-fn made_view(id: &SessionId, role: StreamRole) -> Result<Vec<Entry>, ApiError> {
-    let read = |entry: &Entry| serde_json::from_str::<Utterance>(entry.get());
-    let utterances = all(id, role, Log::Utterances)?
-        .iter()
-        .map(read)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(damaged)?;
+pub fn made_view(id: &SessionId, role: StreamRole) -> Result<Vec<Entry>, ApiError> {
+    let mut pages = LogPages::new(id, role, Log::Utterances);
+    let mut utterances = Vec::new();
+    while let Some(entry) = pages.next()? {
+        utterances.push(serde_json::from_str::<Utterance>(entry.get()).map_err(damaged)?);
+    }
     merge_all(&utterances)
         .iter()
         .map(|entry| to_raw_value(entry).map_err(damaged))
         .collect()
-}
-
-/// The events of all roles, oldest first.
-pub fn all_events(id: &SessionId) -> Result<Vec<Entry>, ApiError> {
-    let mut entries = Vec::new();
-    for role in StreamRole::ALL {
-        entries.append(&mut all(id, role, Log::Events)?);
-    }
-    sort_by_time(&mut entries);
-    Ok(entries)
 }
 
 fn last(
@@ -164,7 +133,8 @@ fn entries(items: Vec<String>) -> Result<Vec<Entry>, ApiError> {
     items.into_iter().map(entry).collect()
 }
 
-fn entry(text: String) -> Result<Entry, ApiError> {
+/// An entry as it is stored.
+pub fn entry(text: String) -> Result<Entry, ApiError> {
     RawValue::from_string(text).map_err(damaged)
 }
 
@@ -174,13 +144,5 @@ fn damaged(error: serde_json::Error) -> ApiError {
 
 /// Each role's events are in order already; times are RFC 3339 in UTC and compare as text.
 fn sort_by_time(events: &mut [Entry]) {
-    #[derive(Deserialize)]
-    struct Time {
-        ts: String,
-    }
-    events.sort_by_cached_key(|event| {
-        serde_json::from_str::<Time>(event.get())
-            .map(|event| event.ts)
-            .unwrap_or_default()
-    });
+    events.sort_by_cached_key(time_of);
 }

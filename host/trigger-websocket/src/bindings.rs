@@ -23,6 +23,7 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     exports: { default: async | store },
     with: {
+        "interview:gateway/blob-store.upload": crate::capability::blobs::Upload,
         "wasi:keyvalue/store.bucket": crate::capability::key_value::Bucket,
         "wasi:keyvalue/atomics.cas": crate::capability::key_value::Cas,
     },

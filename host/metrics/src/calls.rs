@@ -16,6 +16,7 @@ type Labels = Vec<(&'static str, String)>;
 #[derive(Debug)]
 pub(crate) struct Families {
     seconds: Family<Labels, Histogram, fn() -> Histogram>,
+    waits: Family<Labels, Histogram, fn() -> Histogram>,
     failures: Family<Labels, Counter>,
     in_use: Family<Labels, Gauge>,
     made: Family<Labels, Counter>,
@@ -25,6 +26,7 @@ pub(crate) struct Families {
 #[derive(Clone, Debug)]
 pub struct CallFigures {
     seconds: Vec<(&'static str, Histogram)>,
+    wait: Histogram,
     trapped: Counter,
     timed_out: Counter,
     in_use: Gauge,
@@ -39,6 +41,7 @@ impl Families {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let families = Self {
             seconds: Family::new_with_constructor(|| Histogram::new(buckets::WORK_SECONDS)),
+            waits: Family::new_with_constructor(|| Histogram::new(buckets::WORK_SECONDS)),
             failures: Family::default(),
             in_use: Family::default(),
             made: Family::default(),
@@ -47,6 +50,11 @@ impl Families {
             "host_component_call_seconds",
             "Calls of a component's export, those that failed included, the wait for an instance not",
             families.seconds.clone(),
+        );
+        registry.register(
+            "host_instance_wait_seconds",
+            "How long a call waited until it could have an instance",
+            families.waits.clone(),
         );
         registry.register(
             "host_component_failures",
@@ -85,6 +93,7 @@ impl Families {
                     (*export, self.seconds.get_or_create_owned(&labels))
                 })
                 .collect(),
+            wait: self.waits.get_or_create_owned(&labels(None)),
             trapped: failures("trap"),
             timed_out: failures("timeout"),
             in_use: self.in_use.get_or_create_owned(&labels(None)),
@@ -99,6 +108,11 @@ impl CallFigures {
         if let Some((_, seconds)) = self.seconds.iter().find(|(name, _)| *name == export) {
             seconds.observe(since.elapsed().as_secs_f64());
         }
+    }
+
+    /// A call may have an instance; it has waited for one.
+    pub fn waited(&self, since: Instant) {
+        self.wait.observe(since.elapsed().as_secs_f64());
     }
 
     /// A call ended in a trap.
@@ -143,6 +157,7 @@ mod tests {
         figures.called("handle", Instant::now());
         figures.called("handle", Instant::now());
         figures.called("unknown", Instant::now());
+        figures.waited(Instant::now());
         figures.trapped();
         figures.made();
         let in_use = figures.in_use();
@@ -154,6 +169,7 @@ mod tests {
             "host_component_call_seconds_count{component=\"stream\",export=\"admit\"} 0\n",
             "host_component_failures_total{component=\"stream\",kind=\"trap\"} 1\n",
             "host_component_failures_total{component=\"stream\",kind=\"timeout\"} 0\n",
+            "host_instance_wait_seconds_count{component=\"stream\"} 1\n",
             "host_instances_in_use{component=\"stream\"} 1\n",
             "host_instances_made_total{component=\"stream\"} 1\n",
         ] {

@@ -17,7 +17,7 @@ mod sample;
 mod stores;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::histogram::Histogram;
@@ -50,6 +50,17 @@ struct Inner {
     app: Arc<AppFigures>,
 }
 
+/// How long events wait in their lanes.
+#[derive(Clone, Debug)]
+pub struct LaneWait(Histogram);
+
+impl LaneWait {
+    /// A batch was handed over; its oldest event had waited for so long.
+    pub fn waited(&self, time: Duration) {
+        self.0.observe(time.as_secs_f64());
+    }
+}
+
 impl Metrics {
     /// The figures of a process that starts now, of this version of the host.
     #[must_use]
@@ -62,7 +73,7 @@ impl Metrics {
         let lane_wait = Histogram::new(buckets::WORK_SECONDS);
         registry.register(
             "host_lane_wait_seconds",
-            "From an event's arrival in its lane until it is handled, for the oldest event of a batch",
+            "From an event's arrival in its lane until it is handed to the app, for the oldest event of a batch",
             lane_wait.clone(),
         );
         let calls = calls::Families::register(&mut registry);
@@ -97,9 +108,10 @@ impl Metrics {
         self.0.stores.of(store)
     }
 
-    /// A batch was handed over; its oldest event had waited for so long.
-    pub fn lane_waited(&self, time: std::time::Duration) {
-        self.0.lane_wait.observe(time.as_secs_f64());
+    /// For how long lanes let events wait.
+    #[must_use]
+    pub fn lane_wait(&self) -> LaneWait {
+        LaneWait(self.0.lane_wait.clone())
     }
 
     /// What the app counts itself.
@@ -135,14 +147,12 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
     fn one_text_has_all_figures_and_its_end() {
         let metrics = Metrics::new("1.2.3");
-        metrics.lane_waited(Duration::from_millis(3));
+        metrics.lane_wait().waited(Duration::from_millis(3));
         let text = metrics.text();
         assert!(
             text.contains("host_build_info{version=\"1.2.3\"} 1\n"),

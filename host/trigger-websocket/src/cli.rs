@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::scrape::Mode;
+
 /// What there is without options.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:3000";
 
@@ -116,6 +118,15 @@ pub struct RunOptions {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
+    /// Figures for Prometheus at the path /metrics of the port: `auto` only where the port is on
+    /// loopback. Do not let others reach them.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Mode::Auto)]
+    pub metrics: Mode,
+
+    /// Have them at another address instead; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<String>,
+
     /// How long a component may take for one call: a batch of events, or a request.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds_above_zero)]
     pub call_timeout: Duration,
@@ -197,6 +208,7 @@ mod tests {
         assert_eq!(up.run.listen, DEFAULT_LISTEN);
         assert_eq!(up.run.shutdown_timeout, Duration::from_secs(20));
         assert_eq!(up.run.log_format, LogFormat::Text);
+        assert_eq!((up.run.metrics, up.run.metrics_listen), (Mode::Auto, None));
     }
 
     #[test]

@@ -16,6 +16,14 @@ pub fn not_found() -> Response<&'static str> {
     answer(StatusCode::NOT_FOUND, r#"{"detail":"route not found"}"#)
 }
 
+/// The path is known, the method is not.
+pub fn not_allowed() -> Response<&'static str> {
+    answer(
+        StatusCode::METHOD_NOT_ALLOWED,
+        r#"{"detail":"method not allowed"}"#,
+    )
+}
+
 /// The body is over the limit.
 pub fn too_large() -> Response<&'static str> {
     answer(

@@ -19,14 +19,15 @@ use tokio::time::Sleep;
 use wasmtime::component::{GuestTaskId, InstancePre};
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
-    WorkerStatus,
+    ExpirationError, HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept,
+    WorkerExpiration, WorkerState, WorkerStatus,
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use crate::capability::{Ctx, Grants, new_store};
 use crate::errors;
+use crate::figures::{ComponentFigures, HTTP};
 
 /// Bytes of a request's body. The largest that the app takes are audio files in base64.
 pub const MAX_REQUEST_BODY: u64 = 16 << 20;
@@ -47,7 +48,8 @@ pub const MAX_IDLE: Duration = Duration::from_secs(30);
 pub struct HttpComponent {
     handler: ProxyHandler<Handler>,
     permits: Arc<Semaphore>,
-    component: String,
+    grants: Arc<Grants>,
+    call_timeout: Duration,
     /// Set at the end: instances that are dropped then have not failed.
     stopping: Arc<AtomicBool>,
 }
@@ -71,32 +73,53 @@ impl HttpComponent {
         call_timeout: Duration,
     ) -> wasmtime::Result<Self> {
         let pre = ProxyPre::P3(ServicePre::new(pre)?);
-        let component = grants.component.clone();
         let stopping = Arc::new(AtomicBool::new(false));
         let handler = ProxyHandler::new(Handler {
             engine: engine.clone(),
             pre,
-            grants,
+            grants: Arc::clone(&grants),
             call_timeout,
             stopping: Arc::clone(&stopping),
         });
         Ok(Self {
             handler,
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)),
-            component,
+            grants,
+            call_timeout,
             stopping,
         })
     }
 
     /// Answers a request. Never an error: what goes wrong is an answer too, and a line in the log.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let Some(figures) = &self.grants.figures else {
+            return self.answer(request).await;
+        };
+        let since = Instant::now();
+        let response = self.answer(request).await;
+        figures.requests.answered(response.status().as_u16(), since);
+        response
+    }
+
+    fn figures(&self) -> Option<&ComponentFigures> {
+        self.grants.figures.as_ref()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         if declared_length(&request).is_some_and(|length| length > MAX_REQUEST_BODY) {
             return plain(errors::too_large());
         }
+        let arrived = Instant::now();
         let waiting = Arc::clone(&self.permits).acquire_owned();
         let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, waiting).await else {
             return plain(errors::busy());
         };
+        let busy = self.figures().map(|figures| {
+            figures.calls.waited(arrived);
+            figures.calls.in_use()
+        });
+        let permit = (permit, busy);
+        let called = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let too_large = Arc::new(AtomicBool::new(false));
         let request = absolute(request).map(|body| {
@@ -110,7 +133,16 @@ impl HttpComponent {
         // A task of its own, with the permit: when the client goes away the component is still at it.
         let handler = self.handler.clone();
         let handling = tokio::spawn(async move { (handler.handle((), request).await, permit) });
-        let Ok((answer, permit)) = handling.await else {
+        let handled = handling.await;
+        if let Some(figures) = self.figures() {
+            figures.calls.called(HTTP, called);
+            // A guest that spins ends with another error than one that waits too long.
+            let failed = !matches!(&handled, Ok((Ok(_), _)));
+            if failed && called.elapsed() >= self.call_timeout {
+                figures.calls.timed_out();
+            }
+        }
+        let Ok((answer, permit)) = handled else {
             return plain(errors::internal());
         };
         if too_large.load(Ordering::Acquire) {
@@ -128,7 +160,7 @@ impl HttpComponent {
             }),
             Err(error) => {
                 tracing::error!(
-                    component = self.component,
+                    component = self.grants.component,
                     %method,
                     path,
                     error = format!("{error:#}"),
@@ -238,6 +270,9 @@ impl HandlerState for Handler {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<Ctx, Expiration, Worker>> {
+        if let Some(figures) = &self.grants.figures {
+            figures.calls.made();
+        }
         let mut store = new_store(&self.engine, &self.grants);
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
@@ -282,6 +317,11 @@ impl WorkerExpiration for Expiration {
     }
 }
 
+/// Whether an instance ended because it took too long: that is counted where the request waits.
+fn is_time_out(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string() == ExpirationError.to_string()
+}
+
 /// One instance.
 struct Worker {
     grants: Arc<Grants>,
@@ -318,6 +358,11 @@ impl WorkerState for Worker {
         if let Err(error) = result
             && !self.stopping.load(Ordering::Acquire)
         {
+            if let Some(figures) = &self.grants.figures
+                && !is_time_out(&error)
+            {
+                figures.calls.trapped();
+            }
             tracing::warn!(
                 component = self.grants.component,
                 trace = format!("{error:?}"),

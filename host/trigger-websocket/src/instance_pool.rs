@@ -12,6 +12,7 @@ use wasmtime::{Engine, Store};
 
 use crate::bindings::{App, AppPre};
 use crate::capability::{Ctx, Grants, new_store};
+use crate::figures::ComponentFigures;
 
 /// Instances that exist at once; calls beyond wait for one, in their order.
 pub const MAX_MAILBOX_INSTANCES: usize = 192;
@@ -80,6 +81,9 @@ struct Instance {
 
 /// What is asked of a component: one export with its arguments.
 pub trait Call: Send {
+    /// How figures name the export; those that belong to the start share a name.
+    const EXPORT: &'static str = "startup";
+
     /// What it answers.
     type Answer: Send;
 
@@ -92,6 +96,11 @@ pub trait Call: Send {
 }
 
 impl InstancePool {
+    /// What its component is counted with.
+    pub fn figures(&self) -> Option<&ComponentFigures> {
+        self.grants.figures.as_ref()
+    }
+
     /// An empty pool. Needs a Tokio runtime, for the task that drops what is unused.
     pub fn new(
         engine: &Engine,
@@ -116,11 +125,30 @@ impl InstancePool {
     /// # Errors
     /// It trapped or took too long.
     pub async fn call<C: Call>(&self, call: C) -> Result<C::Answer, CallError> {
+        let figures = self.grants.figures.as_ref().map(|figures| &figures.calls);
+        let waiting = figures.map(|_| Instant::now());
         let _permit: SemaphorePermit<'_> = self
             .permits
             .acquire()
             .await
             .map_err(|_| CallError::Trapped("the host is stopping".to_owned()))?;
+        let (Some(figures), Some(waiting)) = (figures, waiting) else {
+            return self.call_in_time(call).await;
+        };
+        figures.waited(waiting);
+        let _in_use = figures.in_use();
+        let since = Instant::now();
+        let answer = self.call_in_time(call).await;
+        figures.called(C::EXPORT, since);
+        match &answer {
+            Ok(_) => {}
+            Err(CallError::TimedOut(_)) => figures.timed_out(),
+            Err(CallError::Trapped(_)) => figures.trapped(),
+        }
+        answer
+    }
+
+    async fn call_in_time<C: Call>(&self, call: C) -> Result<C::Answer, CallError> {
         let limit = self.limits.call_timeout;
         // The time-out is around it all, not inside: a guest that spins never lets the inside run.
         // When it ends the future is dropped, and with it the instance.
@@ -178,6 +206,9 @@ impl InstancePool {
     }
 
     async fn instantiate(&self) -> wasmtime::Result<Instance> {
+        if let Some(figures) = &self.grants.figures {
+            figures.calls.made();
+        }
         let mut store = new_store(&self.engine, &self.grants);
         let app = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {

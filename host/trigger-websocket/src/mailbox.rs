@@ -2,6 +2,7 @@
 //! events of the lanes become WIT values, and the answers plain ones again.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -42,6 +43,19 @@ impl AppMailbox {
 
     /// Asks the component whether this upgrade request may become a WebSocket.
     pub async fn admit(&self, request: Parts) -> Admit {
+        let since = self.pool.figures().map(|_| Instant::now());
+        let admit = self.decide(request).await;
+        if let (Some(figures), Some(since)) = (self.pool.figures(), since) {
+            let status = match &admit {
+                Admit::Refuse(answer) => answer.status(),
+                Admit::Accept { .. } | Admit::NotWebSocket => StatusCode::SWITCHING_PROTOCOLS,
+            };
+            figures.requests.answered(status.as_u16(), since);
+        }
+        admit
+    }
+
+    async fn decide(&self, request: Parts) -> Admit {
         match self.pool.call(AdmitCall(upgrade_request(&request))).await {
             Ok(Ok(Admission { lane, context })) => Admit::Accept { lane, context },
             Ok(Err(refusal)) => Admit::Refuse(answer(refusal)),
@@ -106,6 +120,7 @@ struct HandleCall {
 }
 
 impl Call for HandleCall {
+    const EXPORT: &'static str = "handle";
     type Answer = Result<(), String>;
 
     async fn run(self, accessor: &Accessor<Ctx>, app: &App) -> wasmtime::Result<Self::Answer> {
@@ -118,6 +133,7 @@ impl Call for HandleCall {
 struct AdmitCall(Request);
 
 impl Call for AdmitCall {
+    const EXPORT: &'static str = "admit";
     type Answer = Result<Admission, Refusal>;
 
     async fn run(self, accessor: &Accessor<Ctx>, app: &App) -> wasmtime::Result<Self::Answer> {

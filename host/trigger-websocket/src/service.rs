@@ -1,9 +1,11 @@
 //! Which component gets which request: the most specific route that can answer it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use app_manifest::Router;
 use futures::future::BoxFuture;
+use host_metrics::{Metrics, RequestFigures};
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -11,8 +13,10 @@ use lanes::Lanes;
 use listener::{Admit, Body, ClientSocket, Service};
 
 use crate::errors;
+use crate::figures::HOST;
 use crate::http_component::{HttpComponent, plain};
 use crate::mailbox::AppMailbox;
+use crate::scrape;
 
 /// What a route leads to.
 #[derive(Clone)]
@@ -27,12 +31,54 @@ pub struct Target {
 pub struct AppService {
     router: Router<Target>,
     lanes: Lanes,
+    figures: Option<HostFigures>,
+}
+
+/// Of requests that the host answers itself.
+struct HostFigures {
+    requests: RequestFigures,
+    /// To be read at this port.
+    shown: Option<Metrics>,
 }
 
 impl AppService {
     /// Serves these routes.
     pub fn new(router: Router<Target>, lanes: Lanes) -> Self {
-        Self { router, lanes }
+        Self {
+            router,
+            lanes,
+            figures: None,
+        }
+    }
+
+    /// Counts what the host answers itself, and shows the figures at the port if `is_shown`.
+    #[must_use]
+    pub fn with_figures(mut self, metrics: &Metrics, is_shown: bool) -> Self {
+        self.figures = Some(HostFigures {
+            requests: metrics.requests(HOST),
+            shown: is_shown.then(|| metrics.clone()),
+        });
+        self
+    }
+
+    /// The figures, if they are shown at this path.
+    fn shown_at(&self, path: &str) -> Option<&Metrics> {
+        let shown = self.figures.as_ref()?.shown.as_ref()?;
+        (path == scrape::PATH).then_some(shown)
+    }
+
+    /// An answer of the host's own.
+    fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
+        let since = Instant::now();
+        let response = match self.shown_at(request.uri().path()) {
+            Some(metrics) => scrape::answer(metrics, request.method()),
+            None => plain(errors::not_found()),
+        };
+        if let Some(figures) = &self.figures {
+            let status = response.status().as_u16();
+            figures.requests.answered(status, since);
+        }
+        response
     }
 
     /// What `pick` takes of the most specific route that has it.
@@ -43,16 +89,25 @@ impl AppService {
 
 impl Service for AppService {
     fn admit(&self, request: Parts) -> BoxFuture<'static, Admit> {
-        match self.find(request.uri.path(), |target| target.mailbox.clone()) {
+        let path = request.uri.path();
+        if self.shown_at(path).is_some() {
+            return Box::pin(std::future::ready(Admit::NotWebSocket));
+        }
+        match self.find(path, |target| target.mailbox.clone()) {
             Some(mailbox) => Box::pin(async move { mailbox.admit(request).await }),
             None => Box::pin(std::future::ready(Admit::NotWebSocket)),
         }
     }
 
     fn http(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
-        match self.find(request.uri().path(), |target| target.http.clone()) {
+        let path = request.uri().path();
+        let component = match self.shown_at(path) {
+            Some(_) => None,
+            None => self.find(path, |target| target.http.clone()),
+        };
+        match component {
             Some(component) => Box::pin(async move { component.handle(request).await }),
-            None => Box::pin(std::future::ready(plain(errors::not_found()))),
+            None => Box::pin(std::future::ready(self.answer(&request))),
         }
     }
 

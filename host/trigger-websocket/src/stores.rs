@@ -7,8 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use app_manifest::{App, BlobSettings, KeyValueSettings, RuntimeConfig};
 use blob_store::BlobStore;
+use host_metrics::Metrics;
 use key_value_store::{Durability, KeyValue, SqliteStore};
 
+use crate::measured::{self, Blobs};
 use crate::variables::StoreKinds;
 
 /// The state directory, below the app's, when nobody names one.
@@ -27,13 +29,13 @@ pub struct Stores {
     /// By the names that components open them with.
     pub key_value: BTreeMap<String, Arc<dyn KeyValue>>,
     /// One for the app.
-    pub blobs: Arc<BlobStore>,
+    pub blobs: Arc<Blobs>,
     /// For people: what is where, one line a store.
     pub description: Vec<String>,
 }
 
 impl Stores {
-    /// Opens all stores that components of the app name.
+    /// Opens all stores that components of the app name; they are measured if there are figures.
     ///
     /// # Errors
     /// A folder or file cannot be used, or a store is named that nobody has configured.
@@ -42,6 +44,7 @@ impl Stores {
         app_dir: &Path,
         state_dir: Option<&Path>,
         runtime_config: Option<&Path>,
+        metrics: Option<&Metrics>,
     ) -> anyhow::Result<Self> {
         let default_config = app_dir.join(DEFAULT_RUNTIME_CONFIG);
         let runtime_config =
@@ -65,7 +68,8 @@ impl Stores {
             };
             let file = state_dir.join(path);
             let store = SqliteStore::open(&file, name, Durability::default())?;
-            key_value.insert(name.to_owned(), Arc::new(store));
+            let store = measured::key_value(Arc::new(store), name, metrics);
+            key_value.insert(name.to_owned(), store);
             description.push(format!(
                 "key-value store \"{name}\": sqlite, {}",
                 file.display()
@@ -73,7 +77,7 @@ impl Stores {
         }
         let BlobSettings::Directory { path } = &app.settings.blob_store;
         let root = state_dir.join(path);
-        let blobs = Arc::new(BlobStore::directory(&root)?);
+        let blobs = Arc::new(Blobs::new(BlobStore::directory(&root)?, metrics));
         description.push(format!("blobs: {}, {}", blobs.kind(), root.display()));
         Ok(Self {
             state_dir,
@@ -149,6 +153,7 @@ mod tests {
             folder.path(),
             None,
             None,
+            None,
         );
         let stores = stores.unwrap();
         let state = folder.path().canonicalize().unwrap().join(".spin");
@@ -162,7 +167,7 @@ mod tests {
     fn an_unknown_store_is_refused_with_advice() {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path(), "\"default\", \"other\"");
-        let Err(error) = Stores::open(&app, folder.path(), None, None) else {
+        let Err(error) = Stores::open(&app, folder.path(), None, None, None) else {
             panic!("opened a store that is not configured");
         };
         assert!(
@@ -177,7 +182,7 @@ mod tests {
         let app = app(folder.path(), "");
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let Err(error) = Stores::open(&app, folder.path(), Some(&file), None) else {
+        let Err(error) = Stores::open(&app, folder.path(), Some(&file), None, None) else {
             panic!("took a file for a folder");
         };
         assert!(error.to_string().contains("--state-dir"), "{error}");

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use app_manifest::{AllowedHosts, App, Component, Router, Variables};
+use host_metrics::Metrics;
 use lanes::{Lanes, OutboundPolicy};
 use listener::{CancellationToken, Listener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,15 +20,17 @@ use crate::bindings::AppPre;
 use crate::capability::{self, Ctx, Grants};
 use crate::cli::RunOptions;
 use crate::components::{Prepared, prepare};
+use crate::figures::{self, ComponentFigures};
 use crate::http_component::HttpComponent;
 use crate::instance_pool::{InstancePool, PoolLimits};
 use crate::mailbox::AppMailbox;
+use crate::scrape::{Apart, Place};
 use crate::service::{AppService, Target};
 use crate::stores::Stores;
-use crate::{engine, resume, startup, variables};
+use crate::{engine, resume, scrape, startup, variables};
 
 /// Connections that are still open may take a moment longer than the sockets in them.
-const LISTENER_GRACE: Duration = Duration::from_secs(1);
+pub const LISTENER_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs the app until SIGTERM or Ctrl-C. `app_dir` is where its spin.toml is.
 ///
@@ -56,11 +59,19 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     let address = listener
         .local_addr()
         .context("cannot read the address that was bound")?;
+    let apart = options.metrics_listen.as_deref();
+    let place = Place::choose(options.metrics, apart.is_some(), address, &app)?;
+    let apart = match apart {
+        Some(address) => Some(Apart::bind(address).await?),
+        None => None,
+    };
+    let metrics = (place != Place::Nowhere).then(|| Metrics::new(env!("CARGO_PKG_VERSION")));
     let stores = Stores::open(
         &app,
         app_dir,
         options.state_dir.as_deref(),
         options.runtime_config_file.as_deref(),
+        metrics.as_ref(),
     )?;
     let overrides: variables::Overrides = options.variable.iter().cloned().collect();
     let environment = |name: &str| std::env::var(name).ok();
@@ -96,11 +107,23 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         variables,
         lanes: lanes.clone(),
         options,
+        metrics: metrics.as_ref(),
     };
     // As the operator gave them: what the simulator stands in for is checked too.
     let given = variables::resolve(&app, environment, &overrides, stores.kinds(), None)?;
     assembly.check(&app, &prepared, &given).await?;
-    let service = assembly.assemble(&app, prepared)?;
+    let mut service = assembly.assemble(&app, prepared)?;
+    if let Some(metrics) = &metrics {
+        figures::show_lanes(metrics, &lanes);
+        figures::show_connections(metrics, listener.connections());
+        service = service.with_figures(metrics, place == Place::Port);
+        let address = apart.as_ref().map_or(address, Apart::address);
+        tracing::info!("figures for Prometheus: http://{address}{}", scrape::PATH);
+    }
+    let end = CancellationToken::new();
+    let scraped = apart
+        .zip(metrics)
+        .map(|(apart, metrics)| tokio::spawn(apart.run(metrics, end.clone())));
     let signals = Signals::install()?;
     announce(&app, &stores, started);
     // The one line on standard output that programs wait for; nobody has to.
@@ -108,6 +131,10 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 
     serve(listener, service, lanes, signals, options.shutdown_timeout).await;
+    end.cancel();
+    if let Some(scraped) = scraped {
+        let _ = scraped.await;
+    }
     if let Some(simulator) = simulator {
         simulator.stop().await;
     }
@@ -146,6 +173,7 @@ struct Assembly<'a> {
     variables: Variables,
     lanes: Lanes,
     options: &'a RunOptions,
+    metrics: Option<&'a Metrics>,
 }
 
 impl Assembly<'_> {
@@ -165,6 +193,9 @@ impl Assembly<'_> {
             allowed_outbound_hosts: Arc::new(AllowedHosts::resolve(component, &self.variables)?),
             blobs: Arc::clone(&self.stores.blobs),
             lanes: self.lanes.clone(),
+            figures: self
+                .metrics
+                .map(|metrics| ComponentFigures::new(metrics, &component.id)),
         }))
     }
 
@@ -195,6 +226,7 @@ impl Assembly<'_> {
                 allowed_outbound_hosts: Arc::new(AllowedHosts::default()),
                 blobs: Arc::clone(&self.stores.blobs),
                 lanes: self.lanes.clone(),
+                figures: None,
             };
             let pre = app_pre(id, pre.clone())?;
             startup::check(&self.engine, pre, grants, self.pool_limits()).await?;

@@ -1,6 +1,6 @@
 //! Which configuration of a component an import makes use of, by the names that
-//! `inherit_configuration` has in spin.toml. What has no name there (blobs, timers, lanes, clocks,
-//! random numbers) every dependency may use.
+//! `inherit_configuration` has in spin.toml. What has no name there (blobs, timers, lanes, figures,
+//! clocks, random numbers) every dependency may use.
 
 /// The configuration that a dependency must inherit to be allowed this import; none: no matter.
 ///
@@ -56,6 +56,7 @@ mod tests {
             "interview:gateway/blob-store@0.1.0",
             "realtime:sockets/types@0.1.0",
             "realtime:sockets/lanes@0.1.0",
+            "realtime:sockets/metrics@0.1.0",
         ] {
             assert_eq!(needed(import), None, "{import}");
         }

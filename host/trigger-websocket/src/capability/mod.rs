@@ -6,6 +6,7 @@ pub mod config;
 pub mod inheritance;
 pub mod key_value;
 pub mod memory;
+pub mod metrics;
 pub mod outbound_http;
 pub mod output;
 pub mod realtime;
@@ -15,7 +16,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use app_manifest::AllowedHosts;
-use blob_store::BlobStore;
 use key_value_store::KeyValue;
 use lanes::Lanes;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
@@ -24,6 +24,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::{interview, realtime as realtime_wit, wasi};
+use crate::figures::ComponentFigures;
+use crate::measured::Blobs;
 
 /// What one component of the app may use: its entry in the manifest, resolved.
 pub struct Grants {
@@ -38,9 +40,11 @@ pub struct Grants {
     /// Where it may connect to.
     pub allowed_outbound_hosts: Arc<AllowedHosts>,
     /// Its blobs: one store for the app.
-    pub blobs: Arc<BlobStore>,
+    pub blobs: Arc<Blobs>,
     /// The app's lanes, with the sockets and timers.
     pub lanes: Lanes,
+    /// What it is counted with; none where nobody wants figures.
+    pub figures: Option<ComponentFigures>,
 }
 
 /// What the host keeps for one instance.
@@ -107,6 +111,7 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     realtime_wit::sockets::sockets::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
     realtime_wit::sockets::timers::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
     realtime_wit::sockets::lanes::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
+    realtime_wit::sockets::metrics::add_to_linker::<_, HasSelf<Ctx>>(&mut linker, |ctx| ctx)?;
     Ok(linker)
 }
 

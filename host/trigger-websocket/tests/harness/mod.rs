@@ -125,7 +125,19 @@ impl Host {
 
     /// A plain request on a connection of its own; the whole answer as text.
     pub fn request(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        self.request_to(&self.address, method, path, headers, body)
+    }
+
+    /// The same to another port.
+    pub fn request_to(
+        &self,
+        address: &str,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(WAIT)).unwrap();
         let length = if headers.contains("content-length") || body.is_empty() {
             String::new()
@@ -138,10 +150,8 @@ impl Host {
         } else {
             "1.0"
         };
-        let head = format!(
-            "{method} {path} HTTP/{version}\r\nhost: {}\r\n{headers}{length}\r\n",
-            self.address
-        );
+        let head =
+            format!("{method} {path} HTTP/{version}\r\nhost: {address}\r\n{headers}{length}\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(body).unwrap();
         let mut answer = Vec::new();
@@ -160,6 +170,14 @@ impl Host {
             assert!(start.elapsed() < WAIT, "no {part:?} in {log}");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// What its log has between these two.
+    pub fn logged(&self, before: &str, after: &str) -> String {
+        self.logs(before);
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        let (_, rest) = log.split_once(before).unwrap();
+        rest.split_once(after).unwrap().0.to_owned()
     }
 
     /// Sends SIGTERM.

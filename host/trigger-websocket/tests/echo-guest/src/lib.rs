@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use bindings::exports::realtime::sockets::{mailbox, startup, upgrades};
 use bindings::realtime::sockets::types::{Event, Payload};
-use bindings::realtime::sockets::{lanes, sockets, timers};
+use bindings::realtime::sockets::{lanes, metrics, sockets, timers};
 use bindings::wasi::config::store as config;
 use bindings::wasi::keyvalue::{atomics, store};
 use spin_sdk::http::{IntoResponse, Request, StatusCode};
@@ -113,14 +113,12 @@ impl mailbox::Guest for Echo {
                         let _ = sockets::send(&frames.socket, &[answer]);
                     }
                 }
-                Event::Message(message) => {
-                    match message.call {
-                        Some(call) => drop(lanes::reply(&call, &message.body)),
-                        None => {
-                            println!("{lane}: {}", String::from_utf8_lossy(&message.body));
-                        }
+                Event::Message(message) => match message.call {
+                    Some(call) => drop(lanes::reply(&call, &message.body)),
+                    None => {
+                        println!("{lane}: {}", String::from_utf8_lossy(&message.body));
                     }
-                }
+                },
                 Event::Timer(fired) => println!("timer {}", fired.name),
                 _ => {}
             }
@@ -158,6 +156,23 @@ async fn obey(lane: &str, command: &str) -> Result<String, String> {
         "increment" => {
             let bucket = store::open("default").map_err(|error| format!("{error:?}"))?;
             format!("{:?}", atomics::increment(&bucket, rest, 1))
+        }
+        // count <name> <label's value>
+        "count" => {
+            let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
+            metrics::add(name, &[("kind".into(), value.into())], 2);
+            "counted".into()
+        }
+        "observe" => {
+            metrics::observe(rest, &[], 1.5);
+            "observed".into()
+        }
+        // level <name> <value>: of this lane
+        "level" => {
+            let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
+            let value = value.parse().unwrap_or(f64::NAN);
+            metrics::level(lane, name, &[], value);
+            "levelled".into()
         }
         "timer" => format!("{:?}", timers::set(lane, rest, 1)),
         "open" => format!(

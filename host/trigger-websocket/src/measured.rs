@@ -1,0 +1,329 @@
+//! Stores as components use them: what is asked of them is timed, and errors are counted by kind.
+//! Without figures nothing is measured.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use blob_store::{BlobError, BlobStore, Object, Stored};
+use bytes::Bytes;
+use host_metrics::{Metrics, Operation};
+use key_value_store::{Entry, KeyPage, KeyValue, KvError, Swap};
+
+/// A key-value store that is measured.
+struct MeasuredKeyValue {
+    store: Arc<dyn KeyValue>,
+    get: Operation,
+    set: Operation,
+    delete: Operation,
+    exists: Operation,
+    list_keys: Operation,
+    get_many: Operation,
+    set_many: Operation,
+    delete_many: Operation,
+    increment: Operation,
+    compare_and_swap: Operation,
+}
+
+/// The store with this name, measured if there are figures.
+pub fn key_value(
+    store: Arc<dyn KeyValue>,
+    name: &str,
+    metrics: Option<&Metrics>,
+) -> Arc<dyn KeyValue> {
+    let Some(metrics) = metrics else { return store };
+    let figures = metrics.store(&format!("key-value:{name}"));
+    let operation = |name| figures.operation(name);
+    Arc::new(MeasuredKeyValue {
+        store,
+        get: operation("get"),
+        set: operation("set"),
+        delete: operation("delete"),
+        exists: operation("exists"),
+        list_keys: operation("list-keys"),
+        get_many: operation("get-many"),
+        set_many: operation("set-many"),
+        delete_many: operation("delete-many"),
+        increment: operation("increment"),
+        compare_and_swap: operation("compare-and-swap"),
+    })
+}
+
+impl KeyValue for MeasuredKeyValue {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        timed(&self.get, || self.store.get(key))
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<(), KvError> {
+        timed(&self.set, || self.store.set(key, value))
+    }
+
+    fn delete(&self, key: &str) -> Result<(), KvError> {
+        timed(&self.delete, || self.store.delete(key))
+    }
+
+    fn exists(&self, key: &str) -> Result<bool, KvError> {
+        timed(&self.exists, || self.store.exists(key))
+    }
+
+    fn list_keys(&self, cursor: Option<&str>) -> Result<KeyPage, KvError> {
+        timed(&self.list_keys, || self.store.list_keys(cursor))
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Entry>, KvError> {
+        timed(&self.get_many, || self.store.get_many(keys))
+    }
+
+    fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), KvError> {
+        timed(&self.set_many, || self.store.set_many(entries))
+    }
+
+    fn delete_many(&self, keys: &[String]) -> Result<(), KvError> {
+        timed(&self.delete_many, || self.store.delete_many(keys))
+    }
+
+    fn increment(&self, key: &str, delta: i64) -> Result<i64, KvError> {
+        timed(&self.increment, || self.store.increment(key, delta))
+    }
+
+    fn compare_and_swap(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: &[u8],
+    ) -> Result<Swap, KvError> {
+        timed(&self.compare_and_swap, || {
+            self.store.compare_and_swap(key, expected, new)
+        })
+    }
+}
+
+fn timed<T>(
+    operation: &Operation,
+    work: impl FnOnce() -> Result<T, KvError>,
+) -> Result<T, KvError> {
+    let since = Instant::now();
+    let done = work();
+    operation.done(since, done.as_ref().err().map(key_value_error));
+    done
+}
+
+fn key_value_error(error: &KvError) -> &'static str {
+    match error {
+        KvError::Busy { .. } => "busy",
+        KvError::Unavailable { .. } => "unavailable",
+        KvError::Full { .. } => "full",
+        KvError::Damaged { .. } => "damaged",
+        KvError::TooLarge { .. } => "too-large",
+        KvError::NotANumber { .. } => "not-a-number",
+    }
+}
+
+/// The blob store as components see it.
+pub struct Blobs {
+    store: BlobStore,
+    figures: Option<Arc<BlobFigures>>,
+}
+
+/// As [`blob_store::Upload`].
+pub struct Upload {
+    upload: blob_store::Upload,
+    figures: Option<Arc<BlobFigures>>,
+}
+
+struct BlobFigures {
+    put: Operation,
+    get: Operation,
+    head: Operation,
+    /// An object in pieces: each of them, the beginning and the end.
+    upload: Operation,
+    delete_prefix: Operation,
+}
+
+impl Blobs {
+    /// This store, measured if there are figures.
+    pub fn new(store: BlobStore, metrics: Option<&Metrics>) -> Self {
+        let figures = metrics.map(|metrics| {
+            let figures = metrics.store("blobs");
+            Arc::new(BlobFigures {
+                put: figures.operation("put"),
+                get: figures.operation("get"),
+                head: figures.operation("head"),
+                upload: figures.operation("upload"),
+                delete_prefix: figures.operation("delete-prefix"),
+            })
+        });
+        Self { store, figures }
+    }
+
+    /// See [`BlobStore::kind`].
+    pub fn kind(&self) -> &'static str {
+        self.store.kind()
+    }
+
+    /// See [`BlobStore::put`].
+    pub async fn put(
+        &self,
+        key: &str,
+        content: Bytes,
+        content_type: &str,
+        metadata: &[(String, String)],
+    ) -> Result<(), BlobError> {
+        let put = self.store.put(key, content, content_type, metadata);
+        measured(self.figures.as_ref().map(|figures| &figures.put), put).await
+    }
+
+    /// See [`BlobStore::begin`].
+    pub async fn begin(
+        &self,
+        key: &str,
+        content_type: &str,
+        metadata: &[(String, String)],
+    ) -> Result<Upload, BlobError> {
+        let figures = self.figures.clone();
+        let begin = self.store.begin(key, content_type, metadata);
+        let operation = figures.as_ref().map(|figures| &figures.upload);
+        let upload = measured(operation, begin).await?;
+        Ok(Upload { upload, figures })
+    }
+
+    /// See [`BlobStore::get`].
+    pub async fn get(&self, key: &str) -> Result<Option<Object>, BlobError> {
+        self.getting(self.store.get(key)).await
+    }
+
+    /// See [`BlobStore::get_content`].
+    pub async fn get_content(&self, key: &str) -> Result<Option<Bytes>, BlobError> {
+        self.getting(self.store.get_content(key)).await
+    }
+
+    /// See [`BlobStore::get_range`].
+    pub async fn get_range(
+        &self,
+        key: &str,
+        version: &str,
+        offset: u64,
+        length: u32,
+    ) -> Result<Option<Bytes>, BlobError> {
+        self.getting(self.store.get_range(key, version, offset, length))
+            .await
+    }
+
+    /// See [`BlobStore::head`].
+    pub async fn head(&self, key: &str) -> Result<Option<Stored>, BlobError> {
+        let operation = self.figures.as_ref().map(|figures| &figures.head);
+        measured(operation, self.store.head(key)).await
+    }
+
+    /// See [`BlobStore::delete_prefix`].
+    pub async fn delete_prefix(&self, prefix: &str) -> Result<u32, BlobError> {
+        let delete = self.store.delete_prefix(prefix);
+        let operation = self.figures.as_ref().map(|figures| &figures.delete_prefix);
+        measured(operation, delete).await
+    }
+
+    async fn getting<T>(
+        &self,
+        get: impl Future<Output = Result<T, BlobError>>,
+    ) -> Result<T, BlobError> {
+        measured(self.figures.as_ref().map(|figures| &figures.get), get).await
+    }
+}
+
+impl Upload {
+    /// See [`blob_store::Upload::write`].
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        let operation = self.figures.as_ref().map(|figures| &figures.upload);
+        measured(operation, self.upload.write(bytes)).await
+    }
+
+    /// See [`blob_store::Upload::finish`].
+    pub async fn finish(self) -> Result<(), BlobError> {
+        let operation = self.figures.as_ref().map(|figures| &figures.upload);
+        measured(operation, self.upload.finish()).await
+    }
+}
+
+async fn measured<T>(
+    operation: Option<&Operation>,
+    work: impl Future<Output = Result<T, BlobError>>,
+) -> Result<T, BlobError> {
+    let Some(operation) = operation else {
+        return work.await;
+    };
+    let since = Instant::now();
+    let done = work.await;
+    operation.done(since, done.as_ref().err().map(blob_error));
+    done
+}
+
+fn blob_error(error: &BlobError) -> &'static str {
+    match error {
+        BlobError::Unavailable(_) => "unavailable",
+        BlobError::Refused(_) => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use key_value_store::{Durability, MAX_KEY_BYTES, SqliteStore};
+
+    use super::*;
+
+    #[track_caller]
+    fn has(metrics: &Metrics, series: &str, count: u64) {
+        let (text, line) = (metrics.text(), format!("{series} {count}"));
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+
+    #[test]
+    fn a_key_value_store_is_timed_and_its_errors_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.db");
+        let store = SqliteStore::open(&file, "default", Durability::Normal).unwrap();
+        let metrics = Metrics::new("1");
+        let store = key_value(Arc::new(store), "default", Some(&metrics));
+        store.set("a", b"1").unwrap();
+        assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"1"[..]));
+        assert!(!store.exists("b").unwrap());
+        store.get(&"x".repeat(MAX_KEY_BYTES + 1)).unwrap_err();
+        let of = |operation: &str| {
+            format!(
+                "host_store_seconds_count{{store=\"key-value:default\",operation=\"{operation}\"}}"
+            )
+        };
+        has(&metrics, &of("get"), 2);
+        has(&metrics, &of("set"), 1);
+        has(&metrics, &of("delete"), 0);
+        let errors = "host_store_errors_total{store=\"key-value:default\",operation=\"get\",kind=\"too-large\"}";
+        has(&metrics, errors, 1);
+    }
+
+    #[tokio::test]
+    async fn blobs_are_timed_and_their_errors_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new("1");
+        let store = BlobStore::directory(folder.path()).unwrap();
+        let blobs = Blobs::new(store, Some(&metrics));
+        let content = Bytes::from_static(b"x");
+        blobs.put("a/b", content, "text/plain", &[]).await.unwrap();
+        assert!(blobs.get("a/b").await.unwrap().is_some());
+        assert!(blobs.get_content("a/b").await.unwrap().is_some());
+        blobs.get("../b").await.unwrap_err();
+        let mut upload = blobs.begin("a/c", "text/plain", &[]).await.unwrap();
+        upload.write(b"xy").await.unwrap();
+        upload.finish().await.unwrap();
+        assert_eq!(blobs.head("a/c").await.unwrap().unwrap().size, 2);
+        assert_eq!(blobs.delete_prefix("a/").await.unwrap(), 2);
+        let of = |operation: &str| {
+            format!("host_store_seconds_count{{store=\"blobs\",operation=\"{operation}\"}}")
+        };
+        has(&metrics, &of("put"), 1);
+        has(&metrics, &of("get"), 3);
+        has(&metrics, &of("upload"), 3);
+        has(&metrics, &of("head"), 1);
+        has(&metrics, &of("delete-prefix"), 1);
+        let errors = "host_store_errors_total{store=\"blobs\",operation=\"get\",kind=\"refused\"}";
+        has(&metrics, errors, 1);
+    }
+}

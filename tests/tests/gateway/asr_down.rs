@@ -1,12 +1,16 @@
-//! The ASR service is away, goes away, comes back.
+//! The ASR service is away, goes away, comes back: one stream and what is shown of it. Under load, and
+//! with all that can be wrong with the service: `asr_faults`.
 
-use asr_simulator::mark;
 use end_to_end::session::number;
 use end_to_end::wait::eventually;
-use end_to_end::{Asr, Gateway, Settings};
+use end_to_end::{Asr, Expect, Gateway, Recorded, Settings, audit};
 use serde_json::{Value, json};
 
 const TEACHER: u16 = 1;
+
+fn teacher(session: &str) -> Recorded {
+    Recorded::new(session, "teacher", TEACHER)
+}
 
 async fn with_error(gateway: &Gateway, session: &str) -> Value {
     eventually("the state shows the error", async || {
@@ -26,8 +30,9 @@ async fn chunks_are_taken_while_the_service_is_away_and_transcribed_when_it_come
     let mut asr = Asr::down();
     let gateway = Gateway::start(Settings::with_asr(&asr)).await;
     let session = "away";
+    let mut recorded = teacher(session);
     let mut stream = gateway.open(session, "teacher").await;
-    stream.store_marked(TEACHER, 1..=12).await;
+    recorded.store(&mut stream, 1..=12).await;
     let shown = with_error(&gateway, session).await;
     assert_eq!(shown["backlog_chunks"], 12, "{shown:#}");
     assert_eq!(shown["ingest_lag_seconds"], 12, "{shown:#}");
@@ -52,6 +57,7 @@ async fn chunks_are_taken_while_the_service_is_away_and_transcribed_when_it_come
     .await;
     assert_eq!(shown["consecutive_failures"], 0, "{shown:#}");
     stream.close().await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
 }
 
 #[tokio::test]
@@ -59,9 +65,10 @@ async fn a_service_that_goes_mid_task_and_comes_back_hears_what_was_not_final_ag
     let mut asr = Asr::start().await;
     let gateway = Gateway::start(Settings::with_asr(&asr)).await;
     let session = "mid-task";
+    let mut recorded = teacher(session);
     let mut stream = gateway.open(session, "teacher").await;
     // Two sentences are final; seconds 7 and 8 are heard and are not.
-    stream.store_marked(TEACHER, 1..=8).await;
+    recorded.store(&mut stream, 1..=8).await;
     eventually("the first sentences are final", async || {
         let utterances = gateway.utterances(session, "teacher", "raw").await;
         if utterances.len() >= 2 {
@@ -73,14 +80,13 @@ async fn a_service_that_goes_mid_task_and_comes_back_hears_what_was_not_final_ag
     .await;
     let tasks = asr.stop().await;
     assert_eq!(tasks.len(), 1, "{tasks:#?}");
-    for seq in 9..=11 {
-        stream.store(seq, &mark::second(TEACHER, seq)).await;
-    }
+    recorded.store(&mut stream, 9..=11).await;
     with_error(&gateway, session).await;
     asr.up().await;
-    stream.store_marked(TEACHER, 12..=14).await;
+    recorded.store(&mut stream, 12..=14).await;
     stream.close().await;
     gateway.transcribed(session, "teacher", TEACHER, 14).await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
 }
 
 #[tokio::test]
@@ -88,16 +94,18 @@ async fn a_service_that_comes_and_goes_loses_nothing() {
     let mut asr = Asr::start().await;
     let gateway = Gateway::start(Settings::with_asr(&asr)).await;
     let session = "comes-and-goes";
+    let mut recorded = teacher(session);
     let mut stream = gateway.open(session, "teacher").await;
     for round in 0..4 {
         let first = round * 5 + 1;
-        stream.store_marked(TEACHER, first..=first + 4).await;
+        recorded.store(&mut stream, first..=first + 4).await;
         asr.stop().await;
         asr.up().await;
     }
-    stream.store_marked(TEACHER, 21..=21).await;
+    recorded.store(&mut stream, 21..=21).await;
     stream.close().await;
     gateway.transcribed(session, "teacher", TEACHER, 21).await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
 }
 
 #[tokio::test]
@@ -106,14 +114,12 @@ async fn finalize_while_the_service_is_away_says_what_is_not_transcribed() {
     let settings = Settings::with_asr(&asr).set("FINALIZE_FLUSH_TIMEOUT_MS", "300");
     let gateway = Gateway::start(settings).await;
     let session = "finalized-untranscribed";
+    let mut recorded = teacher(session);
     let mut stream = gateway.open(session, "teacher").await;
-    stream.store_marked(TEACHER, 1..=3).await;
+    recorded.store(&mut stream, 1..=3).await;
     stream.close().await;
-    let finalized = gateway.finalize(session).await;
-    let path = gateway
-        .blobs()
-        .join(finalized["result_key"].as_str().unwrap());
-    let result: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let documents = audit(&gateway, &[recorded], Expect::OrListed).await;
+    let result = documents.result;
     assert_eq!(result["ingest_by_stream"]["teacher"]["received_chunks"], 3);
     assert_eq!(result["utterances_raw_by_stream"]["teacher"], json!([]));
     assert_eq!(
@@ -127,8 +133,9 @@ async fn with_the_asr_path_switched_off_chunks_are_stored_and_nothing_is_a_backl
     let asr = Asr::start().await;
     let gateway = Gateway::start(Settings::with_asr(&asr).set("ASR_ENABLED", "false")).await;
     let session = "asr-off";
+    let mut recorded = teacher(session);
     let mut stream = gateway.open(session, "teacher").await;
-    stream.store_marked(TEACHER, 1..=3).await;
+    recorded.store(&mut stream, 1..=3).await;
     stream.close().await;
     gateway.finalize(session).await;
     let shown = gateway.asr_of(session, "teacher").await;
@@ -143,4 +150,5 @@ async fn with_the_asr_path_switched_off_chunks_are_stored_and_nothing_is_a_backl
         "{shown:#}"
     );
     assert!(asr.log().is_empty());
+    audit(&gateway, &[recorded], Expect::OrListed).await;
 }

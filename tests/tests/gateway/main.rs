@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod asr_down;
+mod asr_faults;
 mod backfill;
 mod bad_input;
 mod conformance;

@@ -67,9 +67,7 @@ impl Stream<'_> {
 
     async fn store(&mut self, chunk: &ChunkFrame<'_>, seq: Seq) -> Result<String, String> {
         let pcm = chunk.decode().map_err(|error| error.to_string())?;
-        if self.settings.bridge.enabled {
-            self.fresh.insert(seq, pcm.clone());
-        }
+        let fresh = self.settings.bridge.enabled.then(|| pcm.clone());
         let object = finalization::Chunk {
             session: self.session.as_str().into(),
             role: roles::wit(self.role),
@@ -83,6 +81,10 @@ impl Stream<'_> {
                 self.log(&format!("chunk {seq} could not be stored: {error:?}"));
                 format!("chunk {seq} could not be stored: send it again")
             })?;
+        // Only now: what is not stored is not sent to the ASR service either.
+        if let Some(pcm) = fresh {
+            self.fresh.insert(seq, pcm);
+        }
         self.ingest.stored(seq, self.now);
         self.stored.push(seq.get());
         self.changes.ingest = Some(self.ingest.to_document());

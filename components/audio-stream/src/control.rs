@@ -74,6 +74,7 @@ impl Stream<'_> {
         self.windows.reset();
         let actions = self.recognise()?;
         let window_actions = self.step_windows()?;
+        self.set_timers(&actions, &window_actions);
         let removed = session_state::reset_stream(
             self.session.as_str(),
             roles::wit(self.role),

@@ -112,10 +112,6 @@ impl Stream<'_> {
                     let _ = sockets::close(&close.socket, 1000, "");
                     Ok(())
                 }
-                Action::SetTimer(delay_ms) => {
-                    self.set_timer(ASR_TIMER, delay_ms);
-                    Ok(())
-                }
                 Action::Flushed(flushed) => {
                     let answer = FlushAnswer {
                         untranscribed: flushed.untranscribed,
@@ -132,7 +128,8 @@ impl Stream<'_> {
                     self.log(&text);
                     Ok(())
                 }
-                Action::Sentence(_) | Action::Partial(_) => Ok(()),
+                // Done before the commit.
+                Action::SetTimer(_) | Action::Sentence(_) | Action::Partial(_) => Ok(()),
             };
             if let Err(input) = done {
                 refused_once = true;

@@ -11,9 +11,10 @@ use interview_session::time::EpochMs;
 use crate::admission::CLIENT;
 use crate::audio::FreshAudio;
 use crate::bindings::interview::gateway::asr_bridge::{
-    Action, Closed, Input, OpenFailed, Opened, Stored, Text,
+    Action, Closed, Input, OpenFailed, Opened, Stored, Text, WindowAction,
 };
 use crate::bindings::interview::gateway::session_state::{self, Listening, StreamChanges};
+use crate::bindings::realtime::sockets::timers;
 use crate::bindings::realtime::sockets::types::{Event, Payload};
 use crate::changes::{changes_no_session, changes_nothing, no_changes};
 use crate::clients::Clients;
@@ -27,6 +28,9 @@ use crate::windows::{WINDOW_TIMER, Windows, is_window_task};
 
 /// How often a refused send may be answered within one batch.
 const MAX_ROUNDS: u32 = 4;
+
+/// After how long a stream whose batch failed looks again at what there is to do.
+const FAILED_RETRY_MS: u64 = 5_000;
 
 /// What a batch works on.
 pub struct Stream<'a> {
@@ -50,8 +54,27 @@ pub struct Stream<'a> {
     pub nudges: Nudges,
 }
 
-/// Handles one batch.
+/// Handles one batch. One that fails, because a store is gone, may be the last thing that happens to the
+/// stream, and the timer that was to wake it may be among its events: so it is woken once more, to find
+/// in its state what there is to do.
 pub async fn handle(
+    session: &SessionId,
+    role: StreamRole,
+    events: Vec<Event>,
+) -> Result<(), String> {
+    let handled = handle_batch(session, role, events).await;
+    if handled.is_err() {
+        let lane = lane(session, role);
+        for timer in [ASR_TIMER, WINDOW_TIMER] {
+            if let Err(error) = timers::set(&lane, timer, FAILED_RETRY_MS) {
+                eprintln!("session={session} role={role} no timer: {error:?}");
+            }
+        }
+    }
+    handled
+}
+
+async fn handle_batch(
     session: &SessionId,
     role: StreamRole,
     events: Vec<Event>,
@@ -61,6 +84,14 @@ pub async fn handle(
         stream.take(event).await?;
     }
     stream.turn().await
+}
+
+fn lane(session: &SessionId, role: StreamRole) -> String {
+    Lane::Stream {
+        session: session.clone(),
+        role,
+    }
+    .to_string()
 }
 
 impl<'a> Stream<'a> {
@@ -185,6 +216,7 @@ impl<'a> Stream<'a> {
             let window_actions = self.step_windows()?;
             // A window that is done tells the bridge what it need not send.
             actions.extend(self.recognise()?);
+            self.set_timers(&actions, &window_actions);
             self.commit()?;
             self.outbox.send();
             self.replies.send();
@@ -233,11 +265,22 @@ impl<'a> Stream<'a> {
 
     /// The name of this lane.
     pub fn lane(&self) -> String {
-        Lane::Stream {
-            session: self.session.clone(),
-            role: self.role,
+        lane(self.session, self.role)
+    }
+
+    /// Before the commit that counts on them: a timer that rings in vain costs nothing, one that a batch
+    /// that failed after its commit never set would stop the stream.
+    pub fn set_timers(&self, actions: &[Action], window_actions: &[WindowAction]) {
+        for action in actions {
+            if let Action::SetTimer(delay_ms) = action {
+                self.set_timer(ASR_TIMER, *delay_ms);
+            }
         }
-        .to_string()
+        for action in window_actions {
+            if let WindowAction::SetTimer(delay_ms) = action {
+                self.set_timer(WINDOW_TIMER, *delay_ms);
+            }
+        }
     }
 
     /// A line in the host's log.

@@ -200,10 +200,8 @@ impl Stream<'_> {
                     let _ = sockets::close(&close.socket, 1000, "");
                     Ok(())
                 }
-                WindowAction::SetTimer(delay_ms) => {
-                    self.set_timer(WINDOW_TIMER, delay_ms);
-                    Ok(())
-                }
+                // Done before the commit.
+                WindowAction::SetTimer(_) => Ok(()),
                 WindowAction::Ran(ran) => {
                     self.answer_run(ran);
                     Ok(())

@@ -16,10 +16,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::asr::Asr;
 use crate::build;
-use crate::wait::{eventually, in_time};
+use crate::wait::eventually;
 
 /// What the line on standard output begins with.
 const LISTENING: &str = "listening on http://";
+/// How long a start may take: it may have to compile the components.
+const START_PATIENCE: Duration = Duration::from_secs(300);
 /// Lines of the log that are kept.
 const LOG_LINES: usize = 4_000;
 
@@ -81,6 +83,17 @@ impl Gateway {
         .await
     }
 
+    /// As [`Gateway::start`], with options of `trigger-websocket up` besides.
+    pub async fn start_with_options(settings: Settings, options: &[&str]) -> Self {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        Self::start_by(move |state| {
+            let mut command = up(state);
+            command.args(&options).envs(&settings.0);
+            command
+        })
+        .await
+    }
+
     /// As [`Gateway::start`], at an address that stays the same over restarts, for clients that know but
     /// one.
     pub async fn start_at_one_address(settings: Settings) -> Self {
@@ -136,12 +149,25 @@ impl Gateway {
     }
 
     async fn run(&mut self) {
+        // The first one compiles the components for all: many at once would do it many times.
+        static COMPILED: tokio::sync::Mutex<bool> = tokio::sync::Mutex::const_new(false);
+        let mut is_compiled = COMPILED.lock().await;
+        if *is_compiled {
+            drop(is_compiled);
+            return self.start_now().await;
+        }
+        self.start_now().await;
+        *is_compiled = true;
+    }
+
+    async fn start_now(&mut self) {
         let (mut child, listening) = self.spawn();
-        let Ok(address) = in_time("the gateway says that it listens", listening).await else {
+        let Ok(Ok(address)) = tokio::time::timeout(START_PATIENCE, listening).await else {
             let _ = child.kill();
             let status = child.wait();
             panic!(
-                "the gateway ended before it listened: {status:?}\n{}",
+                "the gateway ended before it listened, or took longer than {START_PATIENCE:?}: \
+                 {status:?}\n{}",
                 self.log.text()
             );
         };
@@ -183,6 +209,12 @@ impl Gateway {
     #[must_use]
     pub fn addresses(&self) -> watch::Receiver<Option<SocketAddr>> {
         self.listens_at.subscribe()
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").child.id()
     }
 
     /// The directory with its stores.

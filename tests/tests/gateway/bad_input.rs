@@ -18,7 +18,7 @@ async fn is_refused(stream: &mut AudioSocket, what: &str, detail: &str) {
 }
 
 #[tokio::test]
-async fn a_bad_frame_is_answered_and_the_stream_goes_on() {
+async fn fault_27_a_bad_frame_is_answered_and_the_stream_goes_on() {
     let gateway = Shared::gateway().await;
     let session = "bad-frames";
     let mut stream = gateway.open(session, "teacher").await;
@@ -144,7 +144,7 @@ async fn a_bad_frame_is_answered_and_the_stream_goes_on() {
 }
 
 #[tokio::test]
-async fn a_frame_over_1_mib_closes_with_1009_and_the_session_goes_on() {
+async fn fault_14_a_frame_over_1_mib_closes_with_1009_and_the_session_goes_on() {
     let gateway = Shared::gateway().await;
     let session = "large-frames";
     let mut stream = gateway.open(session, "mixed").await;
@@ -183,7 +183,7 @@ async fn a_frame_over_1_mib_closes_with_1009_and_the_session_goes_on() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_4xx_with_a_reason_and_change_nothing() {
+async fn fault_27_bad_requests_are_4xx_with_a_reason_and_change_nothing() {
     let gateway = Shared::gateway().await;
     let session = "/v1/sessions/bad-requests";
     let post = |path: &str, body: &str| {
@@ -312,7 +312,7 @@ async fn bad_requests_are_4xx_with_a_reason_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn ids_with_one_safe_id_never_meet() {
+async fn fault_26_ids_with_one_safe_id_never_meet() {
     let gateway = Shared::gateway().await;
     let mut keys = Vec::new();
     for (id, mark) in [

@@ -1,12 +1,6 @@
 //! The host's figures, with a component that does what it is told (`tests/echo-guest`).
 
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod harness;
 

@@ -1,5 +1,7 @@
 //! Starts the host on the echo guest, in a folder of its own, and stops it.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

@@ -67,7 +67,7 @@ impl startup::Guest for Echo {
             });
         };
         let store = store::open("default").map_err(|error| format!("{error:?}"))?;
-        if *word == "broken" && atomics::increment(&store, "broken".into(), 1) == Ok(1) {
+        if *word == "broken" && matches!(atomics::increment(&store, "broken", 1), Ok(1)) {
             return Err("told to".into());
         }
         Ok(startup::Errands {

@@ -10,6 +10,9 @@ use interview_session::seq::{ClaimedSeq, Seq};
 use interview_session::time::EpochMs;
 use libfuzzer_sys::fuzz_target;
 
+/// Chunks of one input: enough to fill the list of gaps.
+const MAX_CHUNKS: usize = 1500;
+
 const NOW: EpochMs = EpochMs(1_760_000_000_000);
 
 #[derive(Debug, Arbitrary)]
@@ -30,12 +33,16 @@ struct Model {
     stored: BTreeSet<u32>,
     last: u32,
     duplicates: u64,
+    chunks: usize,
 }
 
 fuzz_target!(|sent: Vec<Sent>| {
     let mut model = Model::default();
     let mut record = IngestRecord::new(NOW);
-    for sent in sent.iter().take(200) {
+    for sent in &sent {
+        if model.chunks > MAX_CHUNKS {
+            return;
+        }
         let last = f64::from(model.last);
         match sent {
             Sent::Next => model.send(&mut record, last + 1.0),
@@ -55,6 +62,7 @@ fuzz_target!(|sent: Vec<Sent>| {
 
 impl Model {
     fn send(&mut self, record: &mut IngestRecord, number: f64) {
+        self.chunks += 1;
         let Some(claimed) = ClaimedSeq::new(number) else {
             assert!(!(number >= 1.0 && number.fract() == 0.0 && number.is_finite()));
             return;

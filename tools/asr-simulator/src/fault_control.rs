@@ -201,6 +201,19 @@ mod tests {
     }
 
     #[test]
+    fn a_new_set_ends_the_old_one_for_those_that_have_it() {
+        let control = control(r#"{"connections": 1, "unauthorized": true}"#);
+        let mut lease = control.connect();
+        assert!(lease.faults().unauthorized);
+        set(&control, r#"{"connections": 1, "duplicate_finals": true}"#);
+        assert!(lease.faults().is_none());
+        set(&control, r#"{"tasks": 1, "fail_after_seconds": 1}"#);
+        let _ = lease.task_begins();
+        set(&control, r#"{"tasks": 1, "fail_after_seconds": 2}"#);
+        assert_eq!(lease.task_runs().fail_after_seconds, Some(2));
+    }
+
+    #[test]
     fn a_fault_of_the_start_waits_for_a_task_that_begins() {
         let control = control("{}");
         let mut lease = control.connect();

@@ -2,6 +2,9 @@
 
 /// Viewers and subscribers of one session.
 pub const MAX_VIEWERS: usize = 64;
+/// The largest number that a live log can have reached: what clients that keep numbers as floats read
+/// exactly. At a thousand entries a second it lasts 285,000 years.
+pub const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// Entries of the streams' logs that one batch reads and numbers. What is more is done by the next
 /// batches, so that a long session does not keep the lane from its timers.
 pub const PAGE: u32 = 500;

@@ -4,9 +4,11 @@ use interview_session::asr::WsState;
 use interview_session::lane::LiveKind;
 use interview_session::role::{ByRole, StreamRole};
 use interview_session::time::EpochMs;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::entry::{Entry, EntryName, Log};
+use crate::limits::MAX_NUMBER;
 
 /// How long the logs of a stream are, in which life of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,10 +48,20 @@ pub struct Listening {
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// The last number given; 0: none.
+    /// The last number given; 0: none. One over [`MAX_NUMBER`] is damage and not read: numbers would run
+    /// out.
+    #[serde(deserialize_with = "number")]
     pub last: u64,
     pub roles: ByRole<Numbered>,
     pub viewers: Vec<Viewer>,
+}
+
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(from)?;
+    if number > MAX_NUMBER {
+        return Err(D::Error::custom("no live log has so many entries"));
+    }
+    Ok(number)
 }
 
 /// How far one role is numbered.
@@ -251,5 +263,22 @@ mod tests {
                 events: true
             }
         );
+    }
+
+    /// Found by the fuzz target `stored_state`.
+    #[test]
+    fn a_record_whose_numbers_have_run_out_is_damaged() {
+        let text = |last: u64| {
+            let record = Record {
+                last,
+                ..Record::default()
+            };
+            to_json(&record)
+        };
+        assert!(serde_json::from_str::<Record>(&text(MAX_NUMBER)).is_ok());
+        for last in [MAX_NUMBER + 1, u64::MAX] {
+            let error = serde_json::from_str::<Record>(&text(last)).unwrap_err();
+            assert!(error.to_string().contains("so many entries"), "{error}");
+        }
     }
 }

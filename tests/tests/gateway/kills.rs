@@ -32,6 +32,8 @@ enum Moment {
     Starting(Duration),
     /// So long after it began to listen.
     Listening(Duration),
+    /// So long after the service heard something of this run: tasks run, the backlog is being sent.
+    Hearing(Duration),
     /// A `finalize` comes so long after it began to listen, and the kill so long after that.
     Finalizing(Duration, Duration),
 }
@@ -57,9 +59,9 @@ impl Random {
             0 | 1 => Moment::Starting(self.micros(400_000)),
             // The lanes wake up, the clients come.
             2 | 3 => Moment::Listening(self.micros(10_000)),
-            // The backlog of the last kill is being caught up with.
-            4..=6 => Moment::Listening(self.micros(500_000)),
-            7 | 8 => Moment::Listening(self.micros(1_500_000)),
+            4 | 5 => Moment::Listening(self.micros(500_000)),
+            6 => Moment::Listening(self.micros(1_500_000)),
+            7 | 8 => Moment::Hearing(self.micros(300_000)),
             _ => Moment::Finalizing(self.micros(300_000), self.micros(300_000)),
         }
     }
@@ -109,6 +111,11 @@ async fn what_is_acknowledged_survives_kill_9_at_any_moment() {
                 tokio::time::sleep(after).await;
                 None
             }
+            Moment::Hearing(after) => {
+                hears_more(&asr).await;
+                tokio::time::sleep(after).await;
+                None
+            }
             Moment::Finalizing(after, until_kill) => {
                 tokio::time::sleep(after).await;
                 let finalizing = tokio::spawn(finalize(gateway.address()));
@@ -148,6 +155,19 @@ async fn what_is_acknowledged_survives_kill_9_at_any_moment() {
     audit(&gateway, &recorded, Expect::AllTranscribed).await;
     let seconds: usize = recorded.iter().map(Recorded::acked_count).sum();
     eprintln!("{seconds} seconds of audio in {} tasks", asr.log().len());
+}
+
+/// Waits until the service hears more than before, but not for ever: the next attempt may be far off.
+async fn hears_more(asr: &Asr) {
+    const LONGEST: Duration = Duration::from_secs(2);
+    let heard = || -> usize { asr.log().iter().map(|task| task.heard.len()).sum() };
+    let before = heard();
+    let more = async {
+        while heard() <= before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let _ = tokio::time::timeout(LONGEST, more).await;
 }
 
 /// Asks for `result.json`; gives the answer if there was one.

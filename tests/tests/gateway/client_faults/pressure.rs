@@ -9,6 +9,7 @@ use asr_simulator::mark;
 use end_to_end::contract::{Channel, check_frame};
 use end_to_end::{Asr, Expect, Gateway, Pace, Recorded, Recorder, Settings, audit, chunk_frame};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::memory::MemoryWatch;
 use super::wire::{self, Kind, Receiving};
@@ -57,20 +58,20 @@ async fn fault_14_1500_chunks_are_sent_before_an_ack_is_read() {
     let memory = MemoryWatch::start(&gateway);
     let mut teacher = Recorded::new(session, "teacher", TEACHER);
     let (mut sending, mut receiving) = wire::open(&gateway, session, "teacher").await;
-    let mut sender = tokio::spawn(async move {
+    let (told, all_sent) = oneshot::channel();
+    let sender = tokio::spawn(async move {
         for seq in 1..=CHUNKS {
             let chunk = chunk_frame(session, "teacher", seq, &mark::second(TEACHER, seq));
-            assert!(
-                sending
-                    .frame(Kind::Text, chunk.to_string().as_bytes())
-                    .await
-            );
+            let chunk = chunk.to_string();
+            assert!(sending.frame(Kind::Text, chunk.as_bytes()).await);
         }
-        sending
+        let _ = told.send(());
+        // Dropping its half would end the connection.
+        std::future::pending::<()>().await;
     });
     // How much the kernel takes for a client that does not read is not the gateway's to say: if that
     // is not enough for all acks, the rest is sent while they are read.
-    let _ = tokio::time::timeout(STUBBORN, &mut sender).await;
+    let _ = tokio::time::timeout(STUBBORN, all_sent).await;
     students.acked_more(4).await;
     for seq in 1..=CHUNKS {
         teacher.sent(seq);
@@ -82,6 +83,7 @@ async fn fault_14_1500_chunks_are_sent_before_an_ack_is_read() {
         teacher.take(&ack);
     }
     assert!(memory.grown() < 32 * MIB, "{} bytes", memory.grown());
+    sender.abort();
     let recorded = [teacher, students.finish().await];
     without_any_client(&gateway, &recorded).await;
     audit(&gateway, &recorded, Expect::AllTranscribed).await;

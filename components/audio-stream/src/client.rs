@@ -13,6 +13,7 @@ use interview_session::stored::{self, to_json};
 use crate::bindings::interview::gateway::finalization;
 use crate::bindings::interview::gateway::session_state;
 use crate::bindings::realtime::sockets::types::Payload;
+use crate::figures::ChunkStatus;
 use crate::roles;
 use crate::stream::Stream;
 
@@ -50,9 +51,13 @@ impl Stream<'_> {
 
     async fn chunk(&mut self, chunk: &ChunkFrame<'_>) -> Result<String, String> {
         match self.ingest.decide(chunk.seq) {
-            Decision::Refuse(refusal) => Err(refusal.to_string()),
+            Decision::Refuse(refusal) => {
+                self.counted.chunk(ChunkStatus::Refused);
+                Err(refusal.to_string())
+            }
             Decision::Duplicate(seq) => {
                 self.ingest.duplicate(self.now);
+                self.counted.chunk(ChunkStatus::Duplicate);
                 self.changes.ingest = Some(self.ingest.to_document());
                 Ok(Ack::duplicate(self.role, seq, &self.ingest).to_json())
             }
@@ -66,7 +71,10 @@ impl Stream<'_> {
     }
 
     async fn store(&mut self, chunk: &ChunkFrame<'_>, seq: Seq) -> Result<String, String> {
-        let pcm = chunk.decode().map_err(|error| error.to_string())?;
+        let pcm = chunk.decode().map_err(|error| {
+            self.counted.chunk(ChunkStatus::Refused);
+            error.to_string()
+        })?;
         let fresh = self.settings.bridge.enabled.then(|| pcm.clone());
         let object = finalization::Chunk {
             session: self.session.as_str().into(),
@@ -78,6 +86,7 @@ impl Stream<'_> {
         let key = finalization::put_chunk(object, pcm)
             .await
             .map_err(|error| {
+                self.counted.chunk(ChunkStatus::Failed);
                 self.log(&format!("chunk {seq} could not be stored: {error:?}"));
                 format!("chunk {seq} could not be stored: send it again")
             })?;
@@ -86,6 +95,7 @@ impl Stream<'_> {
             self.fresh.insert(seq, pcm);
         }
         self.ingest.stored(seq, self.now);
+        self.counted.chunk(ChunkStatus::Stored);
         self.stored.push(seq.get());
         self.changes.ingest = Some(self.ingest.to_document());
         Ok(Ack::stored(self.role, seq, &key, &self.ingest).to_json())

@@ -8,6 +8,7 @@ mod changes;
 mod client;
 mod clients;
 mod control;
+mod figures;
 mod identity;
 mod live;
 mod nudges;

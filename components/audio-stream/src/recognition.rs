@@ -8,6 +8,7 @@ use crate::bindings::interview::gateway::asr_bridge::{
 };
 use crate::bindings::realtime::sockets::types::Payload;
 use crate::bindings::realtime::sockets::{lanes, sockets, timers};
+use crate::figures;
 use crate::stream::Stream;
 
 /// The one timer of a stream's realtime recognition.
@@ -74,6 +75,7 @@ impl Stream<'_> {
             if self.nudges.is_listened_to() {
                 self.note_connection(status.connection, &outcome.state)?;
             }
+            self.counted.recognition_changed();
             self.bridge.state = Some(outcome.state.clone());
             self.changes.bridge = Some(outcome.state);
         }
@@ -140,10 +142,12 @@ impl Stream<'_> {
 
     /// Of either path.
     pub fn log_failure(&self, failed: &Failed) {
+        figures::failed(self.role, name(failed.failure));
         self.log(&format!("{} reason={}", failed.why, name(failed.failure)));
     }
 
     pub fn open(&self, open: Open) -> Result<(), String> {
+        figures::connecting(self.role);
         let target = sockets::Target {
             url: open.url,
             headers: open.headers,

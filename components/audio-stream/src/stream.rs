@@ -18,6 +18,7 @@ use crate::bindings::realtime::sockets::timers;
 use crate::bindings::realtime::sockets::types::{Event, Payload};
 use crate::changes::{changes_no_session, changes_nothing, no_changes};
 use crate::clients::Clients;
+use crate::figures::Counted;
 use crate::nudges::Nudges;
 use crate::outbox::{Outbox, Replies};
 use crate::recognition::{ASR_TIMER, Bridge};
@@ -52,6 +53,7 @@ pub struct Stream<'a> {
     pub windows: Windows,
     pub transcript: Option<Transcript>,
     pub nudges: Nudges,
+    pub counted: Counted,
 }
 
 /// Handles one batch. One that fails, because a store is gone, may be the last thing that happens to the
@@ -123,6 +125,7 @@ impl<'a> Stream<'a> {
             windows: Windows::new(records.windows),
             transcript: None,
             nudges: Nudges::new(records.listening),
+            counted: Counted::default(),
         })
     }
 
@@ -218,6 +221,7 @@ impl<'a> Stream<'a> {
             actions.extend(self.recognise()?);
             self.set_timers(&actions, &window_actions);
             self.commit()?;
+            self.tell_counted();
             self.outbox.send();
             self.replies.send();
             self.nudges.send(self.session, self.role);
@@ -227,6 +231,7 @@ impl<'a> Stream<'a> {
                 break;
             }
         }
+        self.tell_levels();
         Ok(())
     }
 

@@ -128,6 +128,7 @@ impl Stream<'_> {
                 at,
             });
         }
+        self.counted.latency(latency_ms);
         self.write_down(utterance)
     }
 
@@ -167,6 +168,7 @@ impl Stream<'_> {
 
     fn write_down(&mut self, utterance: Utterance) -> Result<(), String> {
         let now = self.now.rfc3339();
+        self.counted.utterance();
         let transcript = self.transcript()?;
         let merged = transcript.merge(&utterance);
         let event = transcript

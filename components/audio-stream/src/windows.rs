@@ -154,6 +154,7 @@ impl Stream<'_> {
                     self.nudges.asr_state(after);
                 }
             }
+            self.counted.recognition_changed();
             self.windows.state = Some(outcome.state.clone());
             self.changes.windows = Some(outcome.state);
         }

@@ -15,6 +15,7 @@ mod kept;
 mod kills;
 mod live;
 mod merged;
+mod metrics;
 mod port;
 mod reliability_doc;
 mod resolve;

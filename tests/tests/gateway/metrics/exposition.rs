@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+type Labels = Vec<(String, String)>;
+
 /// One scrape: the value of each series, its labels sorted by name.
 #[derive(Debug, Default)]
 pub struct Scrape {
-    series: BTreeMap<(String, Vec<(String, String)>), f64>,
+    series: BTreeMap<(String, Labels), f64>,
     /// Families and their types.
     families: BTreeMap<String, String>,
 }
@@ -94,7 +96,7 @@ impl Scrape {
             .iter()
             .filter(|(_, kind)| *kind == "histogram");
         for (family, _) in histograms {
-            let mut buckets: BTreeMap<Vec<(String, String)>, Vec<(f64, f64)>> = BTreeMap::new();
+            let mut buckets: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
             for ((name, labels), value) in &self.series {
                 if name.strip_prefix(family.as_str()) == Some("_bucket") {
                     let mut labels = labels.clone();
@@ -124,7 +126,7 @@ impl Scrape {
 }
 
 /// `name{label="value",...} value`.
-fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
+fn sample(line: &str) -> (String, Labels, f64) {
     let end = line.find(['{', ' ']).expect(line);
     let (name, mut rest) = line.split_at(end);
     assert!(is_name(name), "{line}");

@@ -4,6 +4,7 @@
 mod chunks;
 mod memory;
 mod pressure;
+mod silence;
 mod wire;
 
 use std::time::{Duration, Instant};

@@ -162,6 +162,7 @@ impl Machine<'_> {
             Input::Timer => self.state.timer_at = None,
             Input::SendFailed(reason) => {
                 if self.state.phase.socket().is_some() {
+                    self.state.refused = self.state.phase.task().map(str::to_owned);
                     self.fail(
                         Failure::SendRefused,
                         format!("the ASR connection takes no frames: {reason}"),

@@ -103,6 +103,9 @@ pub fn parse(text: &str) -> (Option<String>, ServiceEvent) {
         Some("result-generated") => match sentence(&frame["payload"]) {
             Some(Said::Partial(heard)) if !heard.text.is_empty() => ServiceEvent::Partial(heard),
             Some(Said::Final(heard)) => ServiceEvent::Result(Some(heard)),
+            Some(Said::Nowhere) => {
+                ServiceEvent::Unknown("a sentence has times that are no numbers of ms".into())
+            }
             Some(Said::Partial(_)) | None => ServiceEvent::Result(None),
         },
         Some("task-finished") => ServiceEvent::Finished(match sentence(&frame["payload"]) {
@@ -130,6 +133,8 @@ const FINAL_FLAGS: [&str; 5] = [
 enum Said {
     Partial(Heard),
     Final(Heard),
+    /// It has times, and they say nothing.
+    Nowhere,
 }
 
 /// The sentence of a payload. Only `output.sentence` is one: no other string of the payload is
@@ -142,6 +147,13 @@ fn sentence(payload: &Value) -> Option<Said> {
     let flag = FINAL_FLAGS
         .iter()
         .find_map(|name| sentence.get(*name)?.as_bool());
+    let is_no_time = |name| {
+        let time = sentence.get(name).filter(|time| !time.is_null());
+        time.is_some_and(|time| millis(time).is_none())
+    };
+    if is_no_time("begin_time") || is_no_time("end_time") {
+        return Some(Said::Nowhere);
+    }
     let end_ms = sentence.get("end_time").and_then(millis);
     // When nothing says that it is final, and it has no end, it is still being heard.
     let is_final = flag.unwrap_or(end_ms.is_some());
@@ -307,22 +319,26 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_a_flag_is_final_and_garbage_times_are_none() {
-        let heard = result(json!({"begin_time": -4, "end_time": 5, "text": "x"}));
+    fn an_end_without_a_flag_is_final_and_a_sentence_with_garbage_times_is_none() {
+        let heard = result(json!({"end_time": 5, "text": "x"}));
         let expected = Heard {
             begin_ms: None,
             end_ms: Some(5),
             text: "x".into(),
         };
         assert_eq!(heard, ServiceEvent::Result(Some(expected)));
-        let heard =
-            result(json!({"begin_time": "1e999", "end_time": "NaN", "text": "x", "final": true}));
-        let expected = Heard {
-            begin_ms: None,
-            end_ms: None,
-            text: "x".into(),
-        };
-        assert_eq!(heard, ServiceEvent::Result(Some(expected)));
+        // Taken as "up to all that was sent", it would swallow the true sentences after it.
+        for (begin, end) in [
+            (json!(-4), json!(5)),
+            (json!(0), json!("NaN")),
+            (json!("1e999"), json!(5)),
+            (json!(0), json!(1e300)),
+        ] {
+            let heard = result(
+                json!({"begin_time": begin, "end_time": end, "text": "x", "sentence_end": true}),
+            );
+            assert!(matches!(heard, ServiceEvent::Unknown(_)), "{heard:?}");
+        }
     }
 
     #[test]

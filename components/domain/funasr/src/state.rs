@@ -34,6 +34,9 @@ pub struct State {
     /// Failures since the last final sentence or orderly end.
     pub(crate) failures: u32,
     pub(crate) last_error: Option<String>,
+    /// The task whose socket took no more frames: why may be said in one that waits to be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<String>,
     pub(crate) finished_tasks: u32,
     /// Who waits for all that is stored to be final.
     pub(crate) flushes: Vec<String>,

@@ -294,10 +294,12 @@ fn a_final_sentence_without_an_end_ends_with_its_last_word_not_with_what_was_sen
 }
 
 #[test]
-fn an_empty_sentence_moves_the_cursor_and_is_no_utterance() {
+fn an_empty_sentence_is_no_utterance_and_takes_nothing_from_the_true_one() {
     let mut stream = running(3);
     assert!(sentences(&stream.sentence(0, 2_000, "  ")).is_empty());
-    assert_eq!(stream.state.status().final_ms, 2_000);
+    assert_eq!(stream.state.status().final_ms, 0);
+    let actions = stream.sentence(0, 2_000, "said");
+    assert_eq!(sentences(&actions), [(0, 2_000, "said")]);
 }
 
 #[test]

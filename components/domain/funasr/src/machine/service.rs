@@ -33,6 +33,11 @@ impl Machine<'_> {
             self.note(message::describe(text));
         }
         if !self.is_current(task) {
+            if self.state.refused.as_deref() == Some(task)
+                && let (_, ServiceEvent::Failed(why)) = message::parse(text)
+            {
+                self.state.last_error = Some(format!("the ASR task failed: {why}"));
+            }
             self.note(format!("a frame of the old task {task} is ignored"));
             return;
         }
@@ -92,6 +97,11 @@ impl Machine<'_> {
             self.note("a result before task-started is ignored".into());
             return;
         };
+        if heard.text.is_empty() {
+            // It makes nothing final: what was said there may be told yet, and silence is heard again
+            // at no cost.
+            return;
+        }
         let base_ms = u64::from(running.base - 1) * SECOND_MS;
         let sent_ms = u64::from(self.state.sent) * SECOND_MS;
         let end_ms = heard

@@ -131,6 +131,14 @@ pub struct RunOptions {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds_above_zero)]
     pub call_timeout: Duration,
 
+    /// From one ping to the next, on every WebSocket.
+    #[arg(long, value_name = "SECONDS", default_value_t = lanes::limits::PING_INTERVAL.as_secs(), value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    pub socket_ping_seconds: u64,
+
+    /// How long a peer may send nothing, not even the answer to a ping, before its WebSocket is closed.
+    #[arg(long, value_name = "SECONDS", default_value_t = lanes::limits::SILENCE.as_secs(), value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    pub socket_silence_seconds: u64,
+
     /// How long open connections and queued events have to end in order after SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub shutdown_timeout: Duration,

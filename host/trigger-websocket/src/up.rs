@@ -47,6 +47,14 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
              component to its spin.toml"
         );
     }
+    if options.socket_silence_seconds <= options.socket_ping_seconds {
+        bail!(
+            "a WebSocket would be closed before its ping can be answered: make --socket-silence-seconds \
+             ({}) larger than --socket-ping-seconds ({})",
+            options.socket_silence_seconds,
+            options.socket_ping_seconds
+        );
+    }
     // First what fails most often and takes no time.
     let listener = Listener::bind(options.listen.as_str())
         .await
@@ -94,7 +102,7 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     let engine = engine::start(&stores.cache())
         .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot start WebAssembly with {}", stores.cache().display()))?;
-    let lanes = Lanes::new(lanes::Limits::default(), Arc::new(CheckedBefore))
+    let lanes = Lanes::new(socket_limits(options), Arc::new(CheckedBefore))
         .context("cannot set up TLS for outbound sockets")?;
     tracing::info!(
         "preparing components: compiled once, then loaded from {}",
@@ -393,6 +401,15 @@ async fn serve(
         took_ms = drained.took.as_millis() as u64,
         "stopped"
     );
+}
+
+/// What the operator decides of the lanes' limits; the others are named in that crate.
+fn socket_limits(options: &RunOptions) -> lanes::Limits {
+    lanes::Limits {
+        ping_interval: Duration::from_secs(options.socket_ping_seconds),
+        silence: Duration::from_secs(options.socket_silence_seconds),
+        ..lanes::Limits::default()
+    }
 }
 
 /// The folder that an app's manifest is in.

@@ -35,7 +35,8 @@ pub struct Seen {
     pub acks: Vec<Duration>,
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// A client's connection.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Sends all of it to the server at `address`; session ids begin with `name`.
 pub async fn send(address: &str, name: &str, load: Load) -> anyhow::Result<Seen> {
@@ -82,7 +83,8 @@ async fn stream(
     Ok(acks)
 }
 
-fn chunk(seq: u32) -> String {
+/// The frame of a marked second, with `SESSION` for the session's id.
+pub fn chunk(seq: u32) -> String {
     let pcm = asr_simulator::mark::second(1, seq);
     serde_json::json!({
         "type": "chunk",

@@ -6,6 +6,7 @@
 //! The client and the ASR service run in this process: their time is not counted.
 
 mod load;
+mod long_session;
 mod measure;
 mod native;
 mod processes;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::load::Load;
+use crate::long_session::LongSession;
 
 #[derive(Parser)]
 #[command(about = "CPU microseconds per chunk, through components and natively")]
@@ -41,6 +43,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A session of eight hours and more than 100,000 utterances in one stream.
+    LongSession {
+        /// Chunks.
+        #[arg(long, default_value_t = 28_800)]
+        seconds: u32,
+        /// Sentences that the ASR service makes of each, 1 to 8.
+        #[arg(long, default_value_t = 4)]
+        per_second: u32,
+    },
     /// The native program; started by the benchmark itself.
     #[command(hide = true)]
     Native {
@@ -56,13 +67,23 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Command::Native {
-        listen,
-        state_dir,
-        asr_url,
-    }) = arguments.command
-    {
-        return native::run(listen, &state_dir, asr_url).await;
+    match arguments.command {
+        Some(Command::Native {
+            listen,
+            state_dir,
+            asr_url,
+        }) => return native::run(listen, &state_dir, asr_url).await,
+        Some(Command::LongSession {
+            seconds,
+            per_second,
+        }) => {
+            let session = LongSession {
+                seconds,
+                per_second,
+            };
+            return long_session::run(&arguments.host, &session).await;
+        }
+        None => {}
     }
     let load = Load {
         streams: arguments.streams,

@@ -9,6 +9,7 @@ use arbitrary::Arbitrary;
 use funasr::{Action, Connection, Input, Settings, State, step};
 use gateway_fuzz::service::Frame;
 use libfuzzer_sys::fuzz_target;
+use serde_json::json;
 
 /// The largest time that a clock is given: what JSON keeps exactly.
 const LAST_MS: u64 = (1 << 53) - 1;
@@ -35,6 +36,15 @@ struct Step<'a> {
     room: Option<u8>,
     first: Happening<'a>,
     then: Option<Happening<'a>>,
+    right: Option<Right>,
+}
+
+/// Afterwards host and service do what is right next: open, start, hear a sentence that begins a little
+/// before what is final, finish. What the rest breaks into would seldom be reached without it.
+#[derive(Debug, Arbitrary, Clone, Copy)]
+struct Right {
+    back: u8,
+    length: u8,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -97,6 +107,8 @@ struct World {
     final_ms: u64,
     /// The last second that went to the task, and which socket that was.
     last_sent: Option<(String, u32)>,
+    /// The second with which the task's clock begins, once it got audio.
+    base: u32,
 }
 
 fuzz_target!(|history: History<'_>| {
@@ -105,7 +117,7 @@ fuzz_target!(|history: History<'_>| {
         url: "ws://asr.test/".into(),
         api_key: "k".into(),
         model: "m".into(),
-        start_timeout_ms: history.start_timeout_ms.into(),
+        start_timeout_ms: 1 + u64::from(history.start_timeout_ms),
         catch_up_speed: history.speed,
         task_prefix: "asr-realtime-teacher-".into(),
         vocabulary_id: None,
@@ -135,13 +147,21 @@ impl World {
             Clock::Back(ms) => self.now.saturating_sub(ms.into()),
         }
         .min(LAST_MS);
-        self.random += 1;
+        let room = happens.room.map_or(64, u32::from);
         let inputs: Vec<Input> = [Some(&happens.first), happens.then.as_ref()]
             .into_iter()
             .flatten()
             .flat_map(|happening| self.inputs(happening))
             .collect();
-        let room = happens.room.map_or(64, u32::from);
+        self.apply(settings, room, inputs);
+        if let Some(right) = happens.right {
+            let input = self.right(right);
+            self.apply(settings, 64, vec![input]);
+        }
+    }
+
+    fn apply(&mut self, settings: &Settings, room: u32, inputs: Vec<Input>) {
+        self.random += 1;
         self.final_ms = self.state.status().final_ms;
         let state = std::mem::take(&mut self.state);
         let (state, actions) = step(state, settings, self.now, self.random, room, inputs);
@@ -190,6 +210,43 @@ impl World {
         }
     }
 
+    fn open(&mut self, whose: Whose) -> Input {
+        self.opened += 1;
+        let socket = format!("s{}", self.opened);
+        let task = self.task(whose);
+        self.sockets.insert(socket.clone(), task.clone());
+        Input::Opened { task, socket }
+    }
+
+    fn right(&mut self, Right { back, length }: Right) -> Input {
+        let status = self.state.status();
+        let task = self.task(Whose::Current);
+        let frame = match status.connection {
+            Connection::Disconnected | Connection::Error => {
+                self.now = status.retry_at.map_or(self.now, |at| at.max(self.now));
+                self.timer = false;
+                return Input::Timer;
+            }
+            Connection::Connecting if status.socket.is_none() => return self.open(Whose::Current),
+            Connection::Connecting => json!({"header": {"event": "task-started"}}),
+            Connection::Running => {
+                let base_ms = u64::from(self.base.saturating_sub(1)) * 1000;
+                let sent_ms = (u64::from(status.sent) * 1000).saturating_sub(base_ms);
+                let final_ms = status.final_ms.saturating_sub(base_ms);
+                let begin = final_ms.saturating_sub(u64::from(back) * 10);
+                let end = (final_ms + 1 + u64::from(length) * 20).min(sent_ms);
+                if final_ms >= sent_ms {
+                    json!({"header": {"event": "task-finished"}})
+                } else {
+                    json!({"header": {"event": "result-generated"}, "payload": {"output":
+                        {"sentence": {"begin_time": begin, "end_time": end, "text": "one two"}}}})
+                }
+            }
+        };
+        let text = frame.to_string();
+        Input::Text { task, text }
+    }
+
     fn inputs(&mut self, happening: &Happening<'_>) -> Vec<Input> {
         let input = match happening {
             Happening::Chunk => self.store(1),
@@ -208,13 +265,7 @@ impl World {
                     arrived: self.now,
                 }
             }
-            Happening::Opened(whose) => {
-                self.opened += 1;
-                let socket = format!("s{}", self.opened);
-                let task = self.task(*whose);
-                self.sockets.insert(socket.clone(), task.clone());
-                Input::Opened { task, socket }
-            }
+            Happening::Opened(whose) => self.open(*whose),
             Happening::Refused(whose, status, reason) => Input::OpenFailed {
                 task: self.task(*whose),
                 status: *status,
@@ -289,6 +340,9 @@ impl World {
                     && *of == socket
                 {
                     assert_eq!(sent + 1, first, "a hole in the audio");
+                }
+                if self.last_sent.is_none() {
+                    self.base = first;
                 }
                 self.last_sent = Some((socket, last));
             }

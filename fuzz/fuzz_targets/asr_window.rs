@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::Arbitrary;
 use funasr::windows::{Action, Input, Range, State, WindowSettings, step};
-use funasr::{Settings, State as Bridge};
+use funasr::{Connection, Settings, State as Bridge};
 use gateway_fuzz::service::Frame;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
@@ -39,6 +39,14 @@ struct Step<'a> {
     more: u8,
     final_to: Option<(u16, u16)>,
     happens: Option<Happening<'a>>,
+    right: Option<Right>,
+}
+
+/// Afterwards host and service do what is right next, as in `asr_event`.
+#[derive(Debug, Arbitrary, Clone, Copy)]
+enum Right {
+    Sentence(u16),
+    End,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -100,7 +108,7 @@ fuzz_target!(|history: History<'_>| {
             wants_partials: false,
             notes_events: true,
         },
-        timeout_ms: history.timeout_ms.into(),
+        timeout_ms: 1 + u64::from(history.timeout_ms),
         window_seconds: history.window_seconds.into(),
         hop_seconds: history.hop_seconds.into(),
         piece_bytes: history.piece_bytes.into(),
@@ -117,20 +125,33 @@ fuzz_target!(|history: History<'_>| {
 impl World {
     fn step(&mut self, settings: &WindowSettings, realtime: bool, happens: &Step<'_>) {
         self.now = (self.now + u64::from(happens.after_ms)).min(LAST_MS);
-        self.random += 1;
         self.stored += u32::from(happens.more);
         if let Some((from, until)) = happens.final_to {
             let end_ms = u64::from(self.stored) * 1000;
             let from_ms = (u64::from(from) * 1000).min(end_ms);
             self.path = (from_ms, (from_ms + u64::from(until) * 10).min(end_ms));
         }
+        let input = happens.happens.as_ref().and_then(|it| self.input(it));
+        self.apply(settings, realtime, happens.room.into(), input);
+        if let Some(right) = happens.right {
+            let input = self.right(right);
+            self.apply(settings, realtime, 64, Some(input));
+        }
+    }
+
+    fn apply(
+        &mut self,
+        settings: &WindowSettings,
+        realtime: bool,
+        room: u32,
+        input: Option<Input>,
+    ) {
+        self.random += 1;
         let document = json!({"stored": self.stored, "from_ms": self.path.0,
             "final_ms": self.path.1});
         let bridge: Bridge = serde_json::from_value(document).expect("the realtime path's state");
-        let input = happens.happens.as_ref().and_then(|it| self.input(it));
         let was_reset = matches!(input, Some(Input::Reset));
         let state = std::mem::take(&mut self.state);
-        let room = happens.room.into();
         let (state, actions) = step(
             state,
             &bridge,
@@ -172,6 +193,42 @@ impl World {
         }
     }
 
+    fn open(&mut self, whose: Whose) -> Input {
+        self.opened += 1;
+        let socket = format!("s{}", self.opened);
+        let task = self.task(whose);
+        self.sockets.insert(socket.clone(), task.clone());
+        Input::Opened { task, socket }
+    }
+
+    fn right(&mut self, right: Right) -> Input {
+        let status = self.state.status();
+        let frame = match (status.connection, right) {
+            (Connection::Disconnected, _) => {
+                let id = self.ask();
+                return Input::Run { id, flush: true };
+            }
+            (Connection::Error, _) => {
+                self.now = status.retry_at.map_or(self.now, |at| at.max(self.now));
+                return Input::Timer;
+            }
+            (Connection::Connecting, _) if status.socket.is_none() => {
+                return self.open(Whose::Current);
+            }
+            (Connection::Connecting, _) => json!({"header": {"event": "task-started"}}),
+            (Connection::Running, Right::End) => json!({"header": {"event": "task-finished"}}),
+            (Connection::Running, Right::Sentence(begin)) => {
+                let end = u32::from(begin) + 500;
+                json!({"header": {"event": "result-generated"}, "payload": {"output":
+                    {"sentence": {"begin_time": begin, "end_time": end, "text": "one two"}}}})
+            }
+        };
+        Input::Text {
+            task: self.task(Whose::Current),
+            text: frame.to_string(),
+        }
+    }
+
     fn ask(&mut self) -> String {
         self.asked += 1;
         let id = format!("r{}", self.asked);
@@ -181,13 +238,7 @@ impl World {
 
     fn input(&mut self, happening: &Happening<'_>) -> Option<Input> {
         Some(match happening {
-            Happening::Opened(whose) => {
-                self.opened += 1;
-                let socket = format!("s{}", self.opened);
-                let task = self.task(*whose);
-                self.sockets.insert(socket.clone(), task.clone());
-                Input::Opened { task, socket }
-            }
+            Happening::Opened(whose) => self.open(*whose),
             Happening::Refused(whose, status, reason) => Input::OpenFailed {
                 task: self.task(*whose),
                 status: *status,

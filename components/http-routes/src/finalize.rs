@@ -1,17 +1,21 @@
 //! `POST finalize`: waits for what is still being recognised, then writes `result.json`.
 
+use std::convert::Infallible;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::future::{Either, join_all, select};
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
 use interview_session::lane::{FlushAnswer, IdentifyAnswer, Lane, LaneMessage};
+use interview_session::phase::FINALIZE_RENEWAL;
 use interview_session::role::{ByRole, StreamRole};
 use interview_session::session_document::SessionDocument;
 use interview_session::stored::to_json;
 use interview_session::time::Rfc3339;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use spin_sdk::wasip3::clocks::monotonic_clock;
 
 use crate::bindings::interview::gateway::session_state;
 use crate::bindings::interview::gateway::{asr_bridge, finalization};
@@ -41,7 +45,7 @@ pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
     let limit = settings::flush_timeout()?;
     session_state::begin_finalize(id.as_str(), crate::now().0).map_err(unavailable)?;
     let begun = place(id)?;
-    let written = write(id, metadata, limit, begun).await;
+    let written = while_renewed(id, write(id, metadata, limit, begun)).await;
     // A session of this id that began meanwhile is not this one.
     let now_there = place(id)?;
     if begun.is_none() || now_there != begun {
@@ -63,6 +67,24 @@ pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
         event_count: written.event_count,
         finalized_at: Rfc3339(written.finalized_at),
     }))
+}
+
+/// Says every now and then that this `finalize` still runs, until `work` is done.
+async fn while_renewed<T>(id: &SessionId, work: impl Future<Output = T>) -> T {
+    let renewals = pin!(renew(id));
+    match select(pin!(work), renewals).await {
+        Either::Left((done, _)) => done,
+        Either::Right((never, _)) => match never {},
+    }
+}
+
+async fn renew(id: &SessionId) -> Infallible {
+    loop {
+        monotonic_clock::wait_for(nanoseconds(FINALIZE_RENEWAL)).await;
+        if let Err(error) = session_state::renew_finalize(id.as_str(), crate::now().0) {
+            eprintln!("session={id} the mark of a running finalize is not renewed: {error:?}");
+        }
+    }
 }
 
 async fn write(
@@ -170,4 +192,8 @@ fn left_until(deadline: Instant) -> Duration {
     deadline
         .saturating_duration_since(Instant::now())
         .max(AT_ONCE)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

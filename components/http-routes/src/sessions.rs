@@ -71,7 +71,7 @@ fn item(id: &str, view: &SessionView) -> Result<Item, ApiError> {
         .fold(created_at, EpochMs::max);
     Ok(Item {
         session_id: SessionId::parse(id)?,
-        phase: state::phase_of(view, &ingest, now)?,
+        phase: state::phase_of(view, &ingest, now),
         created_at: Rfc3339(created_at),
         updated_at: Rfc3339(updated_at),
         finalized_at: finalized_at.map(Rfc3339),

@@ -59,7 +59,7 @@ impl Session {
             figures: ByRole::try_new(|role| {
                 AsrFigures::load(streams.get(role).figures.as_deref())
             })?,
-            phase: phase_of(&view, &ingest, now)?,
+            phase: phase_of(&view, &ingest, now),
             ingest,
             view,
             now,
@@ -137,20 +137,15 @@ pub fn last_said(captures: &ByRole<Option<CaptureRecord>>) -> Option<EpochMs> {
 }
 
 /// How far a session is.
-pub fn phase_of(
-    view: &SessionView,
-    ingest: &ByRole<IngestRecord>,
-    now: EpochMs,
-) -> Result<Phase, ApiError> {
+pub fn phase_of(view: &SessionView, ingest: &ByRole<IngestRecord>, now: EpochMs) -> Phase {
     let marks = &view.finalization;
     let facts = PhaseFacts {
-        finalizing_since: marks.finalizing_since.map(EpochMs),
+        finalizing_at: marks.finalizing_at.map(EpochMs),
         finalized_at: marks.finalized_at.map(EpochMs),
         finalized_chunks: marks.finalized_chunks,
         received_chunks: received(ingest),
     };
-    let limit = settings::flush_timeout()?;
-    Ok(phase(&facts, now, limit, || is_connected(view)))
+    phase(&facts, now, || is_connected(view))
 }
 
 fn received(ingest: &ByRole<IngestRecord>) -> u64 {

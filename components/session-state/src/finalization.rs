@@ -10,8 +10,8 @@ use crate::store::Store;
 /// As stored; times are epoch ms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
-    /// The last `finalize` that began, until one ends.
-    pub finalizing_since: Option<u64>,
+    /// When one that runs last said so, until one ends.
+    pub finalizing_at: Option<u64>,
     pub finalized_at: Option<u64>,
     pub finalized_chunks: u64,
 }
@@ -19,7 +19,7 @@ pub struct Marks {
 impl From<Marks> for FinalizationMarks {
     fn from(marks: Marks) -> FinalizationMarks {
         FinalizationMarks {
-            finalizing_since: marks.finalizing_since,
+            finalizing_at: marks.finalizing_at,
             finalized_at: marks.finalized_at,
             finalized_chunks: marks.finalized_chunks,
         }
@@ -33,10 +33,23 @@ pub fn begin(store: &impl Store, keys: &Keys, now: u64) -> Result<(), Error> {
         now,
         &keys.finalization(),
         |marks: &mut Marks| {
-            marks.finalizing_since = Some(now);
+            marks.finalizing_at = Some(now);
         },
     )?;
     Ok(())
+}
+
+/// One that runs still does.
+pub fn renew(store: &impl Store, keys: &Keys, now: u64) -> Result<(), Error> {
+    change_existing(
+        store,
+        keys,
+        now,
+        &keys.finalization(),
+        |marks: &mut Marks| {
+            marks.finalizing_at = Some(now);
+        },
+    )
 }
 
 /// With the time of `result.json` and the chunks received then, if it was written. Of two that end
@@ -53,7 +66,7 @@ pub fn end(
         now,
         &keys.finalization(),
         |marks: &mut Marks| {
-            marks.finalizing_since = None;
+            marks.finalizing_at = None;
             if let Some((at, chunks)) = written
                 && marks.finalized_at.is_none_or(|before| before <= at)
             {

@@ -157,6 +157,11 @@ impl wit::Guest for SessionState {
         finalization::begin(&store, &keys, now)
     }
 
+    fn renew_finalize(session: String, now: u64) -> Result<(), Error> {
+        let (store, keys) = open(&session)?;
+        finalization::renew(&store, &keys, now)
+    }
+
     fn end_finalize(session: String, now: u64, written: Option<(u64, u64)>) -> Result<(), Error> {
         let (store, keys) = open(&session)?;
         finalization::end(&store, &keys, now, written)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use end_to_end::http::{request, try_send};
 use end_to_end::session::number;
-use end_to_end::wait::{eventually, eventually_within};
+use end_to_end::wait::{eventually, in_time};
 use end_to_end::{
     Asr, Expect, FeedLoad, FeedPace, Gateway, Pace, Received, Recorded, Recorder, Settings, audit,
 };
@@ -22,8 +22,6 @@ const TEACHER: u16 = 1;
 const STUDENTS: u16 = 2;
 /// What the host takes to end when it is asked to, at most: its `--shutdown-timeout`, and a little.
 const END: Duration = Duration::from_secs(20 + 5);
-/// What a phase takes to be shown.
-const SOON: Duration = Duration::from_secs(10);
 
 fn streams(session: &str) -> [Recorded; 2] {
     [("teacher", TEACHER), ("students", STUDENTS)]
@@ -75,7 +73,7 @@ async fn received(gateway: &Gateway, session: &str) -> u64 {
 }
 
 async fn reaches_phase(gateway: &Gateway, session: &str, phase: &str) {
-    eventually_within(SOON, &format!("{session} is {phase}"), async || {
+    eventually(&format!("{session} is {phase}"), async || {
         let shown = gateway.state(session).await["phase"].clone();
         if shown == phase { Ok(()) } else { Err(shown) }
     })
@@ -344,6 +342,37 @@ async fn fault_23_finalize_while_the_service_is_down_says_what_is_missing() {
     asr.up().await;
     without_any_client(&gateway, &recorded).await;
     audit(&gateway, &recorded, Expect::AllTranscribed).await;
+}
+
+/// It waits for longer than the mark of one that died is taken for one that runs.
+#[tokio::test]
+async fn fault_23_a_long_finalize_is_shown_until_it_ends() {
+    let asr = Asr::down();
+    let settings = Settings::with_asr(&asr).set("FINALIZE_FLUSH_TIMEOUT_MS", "13000");
+    let gateway = Gateway::start(settings).await;
+    let session = "fault-23-long";
+    let mut clients = clients(&gateway, session, Pace::Fast);
+    acked(&mut clients, 10).await;
+    let recorded = finish(clients).await;
+    let watch = async {
+        reaches_phase(&gateway, session, "finalizing").await;
+        // One that is over before its answer came would be idle, or finalized already.
+        eventually("it is finalized", async || {
+            let phase = gateway.state(session).await["phase"].clone();
+            assert!(phase == "finalizing" || phase == "finalized", "{phase}");
+            if phase == "finalized" {
+                Ok(())
+            } else {
+                Err(phase)
+            }
+        })
+        .await;
+    };
+    in_time("finalize", async {
+        tokio::join!(gateway.finalize(session), watch)
+    })
+    .await;
+    audit(&gateway, &recorded, Expect::OrListed).await;
 }
 
 #[tokio::test]

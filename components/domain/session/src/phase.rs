@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::EpochMs;
 
-/// A `finalize` that is older than its flush time-out and this has died with its process.
-pub const FINALIZE_GRACE: Duration = Duration::from_secs(60);
+/// How often a `finalize` says that it still runs.
+pub const FINALIZE_RENEWAL: Duration = Duration::from_secs(2);
+
+/// One that has not said so for this long has died with its process: five renewals were missed.
+pub const FINALIZE_LEASE: Duration = Duration::from_secs(10);
 
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +30,8 @@ pub enum Phase {
 /// What the phase depends on, but for the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PhaseFacts {
-    /// Since when somebody waits for a `finalize`.
-    pub finalizing_since: Option<EpochMs>,
+    /// When a `finalize` that has not ended last said that it runs.
+    pub finalizing_at: Option<EpochMs>,
     /// When `result.json` was last written.
     pub finalized_at: Option<EpochMs>,
     /// Chunks received by all streams when it was.
@@ -37,19 +40,12 @@ pub struct PhaseFacts {
     pub received_chunks: u64,
 }
 
-/// The phase at `now`. `flush_timeout` is how long a `finalize` waits for audio that is still being
-/// recognised. `is_connected`, which is asked only if it matters, says whether a client of one of the
-/// streams is connected.
-pub fn phase(
-    facts: &PhaseFacts,
-    now: EpochMs,
-    flush_timeout: Duration,
-    is_connected: impl FnOnce() -> bool,
-) -> Phase {
-    let longest = (flush_timeout + FINALIZE_GRACE).as_millis();
+/// The phase at `now`. `is_connected`, which is asked only if it matters, says whether a client of one
+/// of the streams is connected.
+pub fn phase(facts: &PhaseFacts, now: EpochMs, is_connected: impl FnOnce() -> bool) -> Phase {
     let is_finalizing = facts
-        .finalizing_since
-        .is_some_and(|since| u128::from(now.since(since)) <= longest);
+        .finalizing_at
+        .is_some_and(|at| u128::from(now.since(at)) <= FINALIZE_LEASE.as_millis());
     let is_finalized =
         facts.finalized_at.is_some() && facts.finalized_chunks == facts.received_chunks;
     if is_finalizing {
@@ -69,11 +65,10 @@ mod tests {
     use proptest::prelude::*;
 
     const NOW: EpochMs = EpochMs(1_000_000);
-    const FLUSH: Duration = Duration::from_secs(20);
-    const LONGEST_MS: u64 = 80_000;
+    const LEASE_MS: u64 = 10_000;
 
     fn at(facts: PhaseFacts, connected: bool) -> Phase {
-        phase(&facts, NOW, FLUSH, || connected)
+        phase(&facts, NOW, || connected)
     }
 
     #[test]
@@ -93,19 +88,19 @@ mod tests {
 
     #[test]
     fn a_finalize_counts_until_it_must_have_died() {
-        let since = |ms| PhaseFacts {
-            finalizing_since: Some(EpochMs(ms)),
+        let said = |ms| PhaseFacts {
+            finalizing_at: Some(EpochMs(ms)),
             ..PhaseFacts::default()
         };
-        assert_eq!(at(since(NOW.0), true), Phase::Finalizing);
-        assert_eq!(at(since(NOW.0 - LONGEST_MS), true), Phase::Finalizing);
-        assert_eq!(at(since(NOW.0 - LONGEST_MS - 1), true), Phase::Recording);
+        assert_eq!(at(said(NOW.0), true), Phase::Finalizing);
+        assert_eq!(at(said(NOW.0 - LEASE_MS), true), Phase::Finalizing);
+        assert_eq!(at(said(NOW.0 - LEASE_MS - 1), true), Phase::Recording);
         // The clock stepped back.
-        assert_eq!(at(since(NOW.0 + 5000), false), Phase::Finalizing);
+        assert_eq!(at(said(NOW.0 + 5000), false), Phase::Finalizing);
         // Also the second one.
         let again = PhaseFacts {
             finalized_at: Some(EpochMs(1)),
-            ..since(NOW.0)
+            ..said(NOW.0)
         };
         assert_eq!(at(again, false), Phase::Finalizing);
     }
@@ -137,19 +132,19 @@ mod tests {
     proptest! {
         #[test]
         fn clients_are_asked_only_where_they_matter(
-            finalizing_since in prop::option::of(0u64..2_000_000),
+            finalizing_at in prop::option::of(0u64..2_000_000),
             finalized_at in prop::option::of(0u64..2_000_000),
             finalized_chunks in 0u64..3,
             received_chunks in 0u64..3,
         ) {
             let facts = PhaseFacts {
-                finalizing_since: finalizing_since.map(EpochMs),
+                finalizing_at: finalizing_at.map(EpochMs),
                 finalized_at: finalized_at.map(EpochMs),
                 finalized_chunks,
                 received_chunks,
             };
             let mut asked = false;
-            let found = phase(&facts, NOW, FLUSH, || { asked = true; true });
+            let found = phase(&facts, NOW, || { asked = true; true });
             prop_assert_eq!(asked, found == Phase::Recording);
             prop_assert_eq!(at(facts, false) == Phase::Idle, found == Phase::Recording);
         }

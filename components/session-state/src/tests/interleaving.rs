@@ -176,9 +176,7 @@ fn check(mut store: MemoryStore, operations: &[Operation], choices: &[u8]) {
     let (_, view) = views::read(&store, &keys, views::Detail::Whole).unwrap();
     assert_eq!(view.finalization.finalized_at, last);
     assert_eq!(
-        view.finalization
-            .finalizing_since
-            .filter(|_| last.is_none()),
+        view.finalization.finalizing_at.filter(|_| last.is_none()),
         None
     );
 }

@@ -103,7 +103,7 @@ fn what_a_deleted_session_left_is_nobodys() {
     );
     let (created, view) = views::read(&store, &keys, views::Detail::Whole).unwrap();
     assert_eq!(
-        (created, view.updated_at, view.finalization.finalizing_since),
+        (created, view.updated_at, view.finalization.finalizing_at),
         (None, None, None)
     );
     apply_config(&store, &keys, 2, r#"{"teams_interviewer_name":"Eve"}"#).unwrap();
@@ -113,7 +113,7 @@ fn what_a_deleted_session_left_is_nobodys() {
     );
     finalization::end(&store, &keys, 3, None).unwrap();
     let (_, view) = views::read(&store, &keys, views::Detail::Whole).unwrap();
-    assert_eq!(view.finalization.finalizing_since, None);
+    assert_eq!(view.finalization.finalizing_at, None);
 }
 
 #[test]
@@ -123,15 +123,18 @@ fn finalization_begins_and_ends() {
         let (_, view) = views::read(&store, &keys, views::Detail::Whole).unwrap();
         let marks = view.finalization;
         (
-            marks.finalizing_since,
+            marks.finalizing_at,
             marks.finalized_at,
             marks.finalized_chunks,
         )
     };
     finalization::end(&store, &keys, 1, Some((1, 1))).unwrap();
+    finalization::renew(&store, &keys, 1).unwrap();
     assert_eq!(store.writes(), 0);
     finalization::begin(&store, &keys, 2).unwrap();
     assert_eq!(marks(), (Some(2), None, 0));
+    finalization::renew(&store, &keys, 3).unwrap();
+    assert_eq!(marks(), (Some(3), None, 0));
     assert_eq!(sessions::created(&store, &keys).unwrap().unwrap().at, 2);
     finalization::end(&store, &keys, 3, None).unwrap();
     assert_eq!(marks(), (None, None, 0));

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use key_value_store::{Durability, KeyValue, KvError, SqliteStore};
+use key_value_store::{Durability, KvError, SqliteStore};
 
 const EVENTS: u32 = 20_000;
 const RECORD_BYTES: usize = 300;

@@ -1,29 +1,39 @@
-//! The key-value store: Spin's SQLite file and schema.
+//! The key-value stores: Spin's SQLite file and schema, and Redis.
 //!
-//! [`KeyValue`] is what a component's host needs of a store; [`SqliteStore`] is the store that Spin
-//! has by default: a file that either of them wrote opens in the other. Calls are synchronous,
-//! because the host functions that make them are: a call takes some ten microseconds, a change of
-//! threads would cost more. They must not be made while an async lock is held.
+//! [`KeyValue`] is what a component's host needs of a store. [`SqliteStore`] is the store that Spin has by
+//! default: a file that either of them wrote opens in the other. It answers inside of the call, because a
+//! call takes some ten microseconds and a change of threads would cost more. [`RedisStore`] is a store that
+//! several hosts share; what they need of each other for that are its claims ([`Claim`]).
 //!
 //! This crate stores bytes and knows nothing of what they mean.
 
+mod checks;
 mod error;
 mod limits;
+mod redis;
 mod sqlite;
+
+use std::pin::Pin;
+use std::sync::Arc;
 
 pub use error::KvError;
 pub use limits::{
-    BUSY_TIMEOUT, MAX_BATCH_ENTRIES, MAX_KEY_BYTES, MAX_VALUE_BYTES, PAGE_KEYS, READERS,
+    BUSY_TIMEOUT, HEARTBEAT, IN_FLIGHT, MAX_BATCH_ENTRIES, MAX_KEY_BYTES, MAX_RECONNECT_PAUSE,
+    MAX_VALUE_BYTES, PAGE_KEYS, PRESENCE, READERS,
 };
+pub use redis::{Claim, MAX_PREFIX_BYTES, RedisSettings, RedisStore};
 pub use sqlite::{Durability, SqliteStore};
 
 /// A key and its value, if it has one.
 pub type Entry = (String, Option<Vec<u8>>);
 
+/// What a store's method gives: nothing is done before it is awaited.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, KvError>> + Send + 'a>>;
+
 /// One page of a store's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPage {
-    /// At most [`PAGE_KEYS`], in the order of their bytes.
+    /// About [`PAGE_KEYS`] or fewer; each once.
     pub keys: Vec<String>,
     /// For the next call; none when there are no more keys.
     pub cursor: Option<String>,
@@ -42,46 +52,58 @@ pub enum Swap {
 ///
 /// Keys have at most [`MAX_KEY_BYTES`], values that are written at most [`MAX_VALUE_BYTES`], batches
 /// at most [`MAX_BATCH_ENTRIES`]; more is [`KvError::TooLarge`]. Every method can fail with the other
-/// errors of [`KvError`]; a method that fails has changed nothing.
+/// errors of [`KvError`]; a method that fails has changed nothing, unless its error says otherwise.
+///
+/// Two calls of one process take effect in the order in which they were awaited, also when the first
+/// ended with [`KvError::Unanswered`].
 pub trait KeyValue: Send + Sync {
     /// The value of `key`.
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError>;
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>>;
 
     /// Sets the value of `key`.
-    fn set(&self, key: &str, value: &[u8]) -> Result<(), KvError>;
+    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> Answer<'a, ()>;
 
     /// Removes `key`; it need not be there.
-    fn delete(&self, key: &str) -> Result<(), KvError>;
+    fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()>;
 
     /// Whether `key` has a value.
-    fn exists(&self, key: &str) -> Result<bool, KvError>;
+    fn exists<'a>(&'a self, key: &'a str) -> Answer<'a, bool>;
 
     /// A page of the keys, beginning after those of the page that gave `cursor`. Keys that are added
-    /// or removed meanwhile may or may not be seen; all others are seen exactly once.
-    fn list_keys(&self, cursor: Option<&str>) -> Result<KeyPage, KvError>;
+    /// or removed meanwhile may or may not be seen. All others are seen: in SQLite exactly once and in
+    /// the order of their bytes, in Redis in no order, and rarely on two pages.
+    fn list_keys<'a>(&'a self, cursor: Option<&'a str>) -> Answer<'a, KeyPage>;
 
     /// The values of `keys`, in their order, as they were at one moment.
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Entry>, KvError>;
+    fn get_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, Vec<Entry>>;
 
     /// Sets all of them or none. Of two entries with the same key the later wins.
-    fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), KvError>;
+    fn set_many<'a>(&'a self, entries: &'a [(String, Vec<u8>)]) -> Answer<'a, ()>;
 
     /// Removes all of them or none; they need not be there.
-    fn delete_many(&self, keys: &[String]) -> Result<(), KvError>;
+    fn delete_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, ()>;
 
-    /// Adds `delta` to the number at `key` (0 if absent) and gives the sum. Numbers are stored as
-    /// Spin stores them: 8 bytes, little-endian, two's complement.
+    /// Adds `delta` to the number at `key` (0 if absent) and gives the sum. Numbers are kept as Spin keeps
+    /// them in each store, and one is not taken for the other: in SQLite as 8 bytes, little-endian, two's
+    /// complement; in Redis, whose own number it is, as decimal digits.
     ///
     /// # Errors
-    /// [`KvError::NotANumber`]: the value is not 8 bytes long, or the sum exceeds 64 bits.
-    fn increment(&self, key: &str, delta: i64) -> Result<i64, KvError>;
+    /// [`KvError::NotANumber`]: the value is no such number, or the sum exceeds 64 bits.
+    fn increment<'a>(&'a self, key: &'a str, delta: i64) -> Answer<'a, i64>;
 
     /// Sets `key` to `new` if its value is `expected` (none: if it is absent), in one step that no
     /// other change of this key can come between, from whatever connection or process.
-    fn compare_and_swap(
-        &self,
-        key: &str,
-        expected: Option<&[u8]>,
-        new: &[u8],
-    ) -> Result<Swap, KvError>;
+    fn compare_and_swap<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a [u8]>,
+        new: &'a [u8],
+    ) -> Answer<'a, Swap>;
+
+    /// This store, with `set`, `delete`, `set_many` and `delete_many` done only while the claim is held:
+    /// else they are [`KvError::ClaimLost`]. None: nobody shares this store, claims are of no use.
+    fn under(&self, claim: &Claim) -> Option<Arc<dyn KeyValue>> {
+        let _ = claim;
+        None
+    }
 }

@@ -20,3 +20,15 @@ pub const READERS: usize = 4;
 /// How long a call waits for another process that holds the file, before it is
 /// [`crate::KvError::Busy`]. Within one process callers queue and do not run into this.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Calls that wait for a Redis server's answer at a time; more wait for one of them.
+pub const IN_FLIGHT: usize = 256;
+
+/// How often a host shows a Redis server that it is alive, and looks whether the server is.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// How long after its last sign of life a host is taken for dead by the others at that server.
+pub const PRESENCE: Duration = Duration::from_secs(10);
+
+/// The longest pause between two attempts to connect to a Redis server.
+pub const MAX_RECONNECT_PAUSE: Duration = Duration::from_secs(1);

@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use crate::limits::{MAX_BATCH_ENTRIES, MAX_KEY_BYTES, MAX_VALUE_BYTES, PAGE_KEYS, READERS};
-use crate::{Entry, KeyPage, KeyValue, KvError, Swap};
+use crate::checks::{check_entries, check_key, check_keys, check_value};
+use crate::limits::{PAGE_KEYS, READERS};
+use crate::{Answer, Entry, KeyPage, KeyValue, KvError, Swap};
 use connection::File;
 
 const GET: &str = "SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?2";
@@ -157,24 +158,29 @@ impl SqliteStore {
     }
 }
 
-impl KeyValue for SqliteStore {
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+/// The methods of [`KeyValue`], for callers that are not async.
+impl SqliteStore {
+    /// See [`KeyValue::get`].
+    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         check_key(key)?;
         self.read(|connection| self.get_by(connection, key))
     }
 
-    fn set(&self, key: &str, value: &[u8]) -> Result<(), KvError> {
+    /// See [`KeyValue::set`].
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), KvError> {
         check_key(key)?;
         check_value(value)?;
         self.write(|connection| self.set_by(connection, key, value))
     }
 
-    fn delete(&self, key: &str) -> Result<(), KvError> {
+    /// See [`KeyValue::delete`].
+    pub fn delete(&self, key: &str) -> Result<(), KvError> {
         check_key(key)?;
         self.write(|connection| self.delete_by(connection, key))
     }
 
-    fn exists(&self, key: &str) -> Result<bool, KvError> {
+    /// See [`KeyValue::exists`].
+    pub fn exists(&self, key: &str) -> Result<bool, KvError> {
         check_key(key)?;
         self.read(|connection| {
             connection
@@ -183,7 +189,8 @@ impl KeyValue for SqliteStore {
         })
     }
 
-    fn list_keys(&self, cursor: Option<&str>) -> Result<KeyPage, KvError> {
+    /// See [`KeyValue::list_keys`].
+    pub fn list_keys(&self, cursor: Option<&str>) -> Result<KeyPage, KvError> {
         // One more than a page holds tells whether there is a next one.
         let limit = PAGE_KEYS as i64 + 1;
         let mut keys: Vec<String> = self.read(|connection| match cursor {
@@ -202,9 +209,9 @@ impl KeyValue for SqliteStore {
         Ok(KeyPage { keys, cursor })
     }
 
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Entry>, KvError> {
-        check_batch(keys.len())?;
-        keys.iter().try_for_each(|key| check_key(key))?;
+    /// See [`KeyValue::get_many`].
+    pub fn get_many(&self, keys: &[String]) -> Result<Vec<Entry>, KvError> {
+        check_keys(keys)?;
         self.read_snapshot(|connection| {
             keys.iter()
                 .map(|key| Ok((key.clone(), self.get_by(connection, key)?)))
@@ -212,12 +219,9 @@ impl KeyValue for SqliteStore {
         })
     }
 
-    fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), KvError> {
-        check_batch(entries.len())?;
-        for (key, value) in entries {
-            check_key(key)?;
-            check_value(value)?;
-        }
+    /// See [`KeyValue::set_many`].
+    pub fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), KvError> {
+        check_entries(entries)?;
         if entries.is_empty() {
             return Ok(());
         }
@@ -228,9 +232,9 @@ impl KeyValue for SqliteStore {
         })
     }
 
-    fn delete_many(&self, keys: &[String]) -> Result<(), KvError> {
-        check_batch(keys.len())?;
-        keys.iter().try_for_each(|key| check_key(key))?;
+    /// See [`KeyValue::delete_many`].
+    pub fn delete_many(&self, keys: &[String]) -> Result<(), KvError> {
+        check_keys(keys)?;
         if keys.is_empty() {
             return Ok(());
         }
@@ -240,7 +244,8 @@ impl KeyValue for SqliteStore {
         })
     }
 
-    fn increment(&self, key: &str, delta: i64) -> Result<i64, KvError> {
+    /// See [`KeyValue::increment`].
+    pub fn increment(&self, key: &str, delta: i64) -> Result<i64, KvError> {
         check_key(key)?;
         self.write_atomically(|transaction| {
             let sum = match self.get_by(transaction, key)? {
@@ -263,7 +268,8 @@ impl KeyValue for SqliteStore {
         })
     }
 
-    fn compare_and_swap(
+    /// See [`KeyValue::compare_and_swap`].
+    pub fn compare_and_swap(
         &self,
         key: &str,
         expected: Option<&[u8]>,
@@ -282,23 +288,51 @@ impl KeyValue for SqliteStore {
     }
 }
 
-fn check_key(key: &str) -> Result<(), KvError> {
-    check("key bytes", key.len(), MAX_KEY_BYTES)
-}
+/// Each is done when it is awaited, inside of the first poll.
+impl KeyValue for SqliteStore {
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(async move { self.get(key) })
+    }
 
-fn check_value(value: &[u8]) -> Result<(), KvError> {
-    check("value bytes", value.len(), MAX_VALUE_BYTES)
-}
+    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> Answer<'a, ()> {
+        Box::pin(async move { self.set(key, value) })
+    }
 
-fn check_batch(entries: usize) -> Result<(), KvError> {
-    check("batch entries", entries, MAX_BATCH_ENTRIES)
-}
+    fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move { self.delete(key) })
+    }
 
-fn check(what: &'static str, size: usize, limit: usize) -> Result<(), KvError> {
-    if size > limit {
-        Err(KvError::TooLarge { what, size, limit })
-    } else {
-        Ok(())
+    fn exists<'a>(&'a self, key: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move { self.exists(key) })
+    }
+
+    fn list_keys<'a>(&'a self, cursor: Option<&'a str>) -> Answer<'a, KeyPage> {
+        Box::pin(async move { self.list_keys(cursor) })
+    }
+
+    fn get_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, Vec<Entry>> {
+        Box::pin(async move { self.get_many(keys) })
+    }
+
+    fn set_many<'a>(&'a self, entries: &'a [(String, Vec<u8>)]) -> Answer<'a, ()> {
+        Box::pin(async move { self.set_many(entries) })
+    }
+
+    fn delete_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, ()> {
+        Box::pin(async move { self.delete_many(keys) })
+    }
+
+    fn increment<'a>(&'a self, key: &'a str, delta: i64) -> Answer<'a, i64> {
+        Box::pin(async move { self.increment(key, delta) })
+    }
+
+    fn compare_and_swap<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a [u8]>,
+        new: &'a [u8],
+    ) -> Answer<'a, Swap> {
+        Box::pin(async move { self.compare_and_swap(key, expected, new) })
     }
 }
 

@@ -21,6 +21,9 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
 /// How long to wait before asking again for a file that is being set up elsewhere.
 const SETUP_RETRY: Duration = Duration::from_millis(5);
 
+/// What to do with a file that cannot be used.
+const RESTORE: &str = "; move the file away (or restore it from a copy) and start again";
+
 /// How many statements each connection keeps prepared; the store has fewer.
 const PREPARED_STATEMENTS: usize = 16;
 
@@ -94,22 +97,22 @@ impl File {
 
     /// What an error of SQLite means to the caller.
     pub(super) fn explain(&self, error: rusqlite::Error) -> KvError {
-        let file = self.path.display().to_string();
+        let place = self.path.display().to_string();
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => KvError::Busy { file },
-            Some(ErrorCode::DiskFull) => KvError::Full { file },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => KvError::Busy { place },
+            Some(ErrorCode::DiskFull) => KvError::Full { place },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => KvError::Damaged {
-                file,
-                message: error.to_string(),
+                place,
+                message: format!("{error}{RESTORE}"),
             },
             // A statement does not fit the schema: the table is another program's.
             Some(ErrorCode::Unknown) => KvError::Damaged {
-                file,
-                message: error.to_string(),
+                place,
+                message: format!("{error}{RESTORE}"),
             },
             _ if matches!(error, rusqlite::Error::SqlInputError { .. }) => KvError::Damaged {
-                file,
-                message: error.to_string(),
+                place,
+                message: format!("{error}{RESTORE}"),
             },
             _ => self.unavailable(error.to_string()),
         }
@@ -117,7 +120,7 @@ impl File {
 
     fn unavailable(&self, message: String) -> KvError {
         KvError::Unavailable {
-            file: self.path.display().to_string(),
+            place: self.path.display().to_string(),
             message,
         }
     }

@@ -1,0 +1,168 @@
+//! The SQLite store: its file, which Spin may have written, other programs hold, and disks fill or damage.
+//! What it promises as any store does is in `contract.rs`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use common::{entry, file_in};
+use key_value_store::{Durability, KvError, SqliteStore, Swap};
+
+const THREADS: usize = 4;
+
+fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path, "default", Durability::default()).unwrap()
+}
+
+fn fresh() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file_in(directory.path());
+    (directory, path)
+}
+
+#[test]
+fn values_survive_and_stores_of_one_file_are_apart() {
+    let (_directory, path) = fresh();
+    open(&path).set("a", b"1").unwrap();
+    let other = SqliteStore::open(&path, "other", Durability::Full).unwrap();
+    assert_eq!(other.get("a").unwrap(), None);
+    other.set("a", b"2").unwrap();
+    assert_eq!(open(&path).get("a").unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(open(&path).list_keys(None).unwrap().keys, ["a"]);
+}
+
+#[test]
+fn a_batch_that_fails_half_way_changes_nothing() {
+    let (_directory, path) = fresh();
+    let store = open(&path);
+    store.set("a", b"old").unwrap();
+    // Fails at the third write, inside of SQLite, as a full disk would.
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TRIGGER refuse BEFORE INSERT ON spin_key_value WHEN NEW.key = 'c'
+             BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        )
+        .unwrap();
+    store
+        .set_many(&[entry("a", "new"), entry("b", "new"), entry("c", "new")])
+        .unwrap_err();
+    assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"old"[..]));
+    assert_eq!(store.get("b").unwrap(), None);
+    store
+        .set_many(&[entry("a", "new"), entry("b", "new")])
+        .unwrap();
+    assert_eq!(
+        store.get("b").unwrap().as_deref(),
+        Some(&b"new"[..]),
+        "it works on"
+    );
+}
+
+#[test]
+fn a_file_that_spin_wrote_opens_and_the_other_way_round() {
+    let (_directory, path) = fresh();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    // Spin's own statements.
+    let spin = rusqlite::Connection::open(&path).unwrap();
+    let create = "CREATE TABLE IF NOT EXISTS spin_key_value (
+                           store TEXT NOT NULL,
+                           key   TEXT NOT NULL,
+                           value BLOB NOT NULL,
+
+                           PRIMARY KEY (store, key)
+                        )";
+    let set = "INSERT INTO spin_key_value (store, key, value) VALUES ($1, $2, $3)
+                     ON CONFLICT(store, key) DO UPDATE SET value=$3";
+    let get = "SELECT value FROM spin_key_value WHERE store=$1 AND key=$2";
+    spin.execute(create, []).unwrap();
+    spin.execute(set, ("default", "a", b"1")).unwrap();
+    let store = open(&path);
+    assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(
+        store.compare_and_swap("a", Some(b"1"), b"2").unwrap(),
+        Swap::Swapped
+    );
+    let read: Vec<u8> = spin
+        .query_row(get, ("default", "a"), |row| row.get(0))
+        .unwrap();
+    assert_eq!(read, b"2");
+    spin.execute(set, ("default", "a", b"3")).unwrap();
+    assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"3"[..]));
+
+    let (_directory, path) = fresh();
+    open(&path).set("a", b"1").unwrap();
+    let spin = rusqlite::Connection::open(&path).unwrap();
+    spin.execute(create, []).unwrap();
+    spin.execute(set, ("default", "a", b"2")).unwrap();
+    assert_eq!(open(&path).get("a").unwrap().as_deref(), Some(&b"2"[..]));
+}
+
+#[test]
+fn text_that_another_program_stored_can_be_read_and_swapped() {
+    let (_directory, path) = fresh();
+    let store = open(&path);
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute(
+            "INSERT INTO spin_key_value VALUES ('default', 'a', 'text')",
+            [],
+        )
+        .unwrap();
+    assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"text"[..]));
+    assert_eq!(
+        store.compare_and_swap("a", Some(b"text"), b"1").unwrap(),
+        Swap::Swapped
+    );
+}
+
+#[test]
+fn files_that_are_something_else_are_named() {
+    let (directory, path) = fresh();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(
+        &path,
+        "no database, but long enough to look like one".repeat(40),
+    )
+    .unwrap();
+    let open = |path: &Path| SqliteStore::open(path, "default", Durability::Normal).map(drop);
+    let error = open(&path).unwrap_err();
+    assert!(matches!(error, KvError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("state.db"), "{error}");
+
+    let other = directory.path().join("other.db");
+    rusqlite::Connection::open(&other)
+        .unwrap()
+        .execute_batch("CREATE TABLE spin_key_value (id INTEGER)")
+        .unwrap();
+    let store = SqliteStore::open(&other, "default", Durability::Normal);
+    let error = store
+        .and_then(|store| store.get("a").map(drop))
+        .unwrap_err();
+    assert!(matches!(error, KvError::Damaged { .. }), "{error}");
+
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(error, KvError::Unavailable { .. }), "{error}");
+    let error = open(&path.join("below-a-file.db")).unwrap_err();
+    assert!(matches!(error, KvError::Unavailable { .. }), "{error}");
+}
+
+#[test]
+fn many_can_open_a_new_file_at_once() {
+    for _ in 0..5 {
+        let (_directory, path) = fresh();
+        let threads: Vec<_> = (0..THREADS)
+            .map(|number| {
+                let path = path.clone();
+                thread::spawn(move || open(&path).set(&format!("{number}"), b"1").unwrap())
+            })
+            .collect();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        assert_eq!(open(&path).list_keys(None).unwrap().keys.len(), THREADS);
+    }
+}

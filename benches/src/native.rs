@@ -84,9 +84,7 @@ impl Mailbox for Native {
         let context = self.0.clone();
         async move {
             let handled = stream::handle(&context, &batch.lane, batch.events).await;
-            handled.map_err(|error| HandleError {
-                reason: error.to_string(),
-            })
+            handled.map_err(|error| HandleError::Failed(error.to_string()))
         }
         .boxed()
     }

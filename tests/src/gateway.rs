@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::asr::Asr;
 use crate::build;
+use crate::store::{Kind, Store};
 use crate::wait::eventually;
 
 /// What the line on standard output begins with.
@@ -59,6 +60,7 @@ type Start = dyn Fn(&Path) -> Command + Send + Sync;
 pub struct Gateway {
     start: Box<Start>,
     state: TempDir,
+    store: Store,
     log: Log,
     process: Option<Process>,
     /// Where it listens now; none while it does not run.
@@ -111,10 +113,19 @@ impl Gateway {
 
     /// Starts one by a command of the caller's, which is given the state directory.
     pub async fn start_by(start: impl Fn(&Path) -> Command + Send + Sync + 'static) -> Self {
+        Self::start_with_store(Kind::of_this_run(), start).await
+    }
+
+    /// As [`Gateway::start_by`], with a store of this kind, whatever the run asks for.
+    pub async fn start_with_store(
+        kind: Kind,
+        start: impl Fn(&Path) -> Command + Send + Sync + 'static,
+    ) -> Self {
         let state = tempfile::tempdir().expect("a state directory");
         share_compiled_code(state.path());
         let mut gateway = Self {
             start: Box::new(start),
+            store: Store::new(kind, state.path()),
             state,
             log: Log::default(),
             process: None,
@@ -180,6 +191,7 @@ impl Gateway {
     fn spawn(&self) -> (Child, oneshot::Receiver<String>) {
         let mut command = (self.start)(self.state.path());
         command
+            .envs(self.store.variables(self.state.path()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -221,6 +233,12 @@ impl Gateway {
     #[must_use]
     pub fn state_dir(&self) -> &Path {
         self.state.path()
+    }
+
+    /// Where it keeps its sessions.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Where its blob store keeps its objects.

@@ -18,6 +18,7 @@ pub mod http;
 pub mod inference;
 pub mod recorder;
 pub mod session;
+pub mod store;
 pub mod wait;
 
 mod background;

@@ -20,7 +20,6 @@ use interview_session::stored::to_json;
 use interview_session::time::EpochMs;
 use interview_transcript::event::{KnownNames, teacher_event};
 use interview_transcript::{FinalSentence, Merge, Utterance, merge_next};
-use key_value_store::KeyValue;
 use lanes::{Event, Payload, Target};
 
 use super::Context;

@@ -23,6 +23,8 @@ pub(crate) const POLICY: u16 = 1008;
 pub(crate) const TOO_LARGE: u16 = 1009;
 /// Our fault.
 pub(crate) const INTERNAL: u16 = 1011;
+/// The peer finds what it had here elsewhere, and is to connect again.
+pub(crate) const RESTART: u16 = 1012;
 /// Too much is going on.
 pub(crate) const TRY_LATER: u16 = 1013;
 

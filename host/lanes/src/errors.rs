@@ -49,10 +49,14 @@ pub enum LaneError {
     UnknownCall,
 }
 
-/// A mailbox could not handle a batch: an error, a trap or a time-out.
+/// A mailbox did not handle a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct HandleError {
-    /// What happened, for the log.
-    pub reason: String,
+pub enum HandleError {
+    /// An error, a trap or a time-out; the text is for the log. The batch is given once more.
+    #[error("{0}")]
+    Failed(String),
+    /// The lane goes on at another host, where its clients are to connect: it is of no use to try again.
+    /// All that this host has of the lane is given up.
+    #[error("the lane goes on at another host")]
+    Moved,
 }

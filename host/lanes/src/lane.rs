@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) retired: bool,
     pub(crate) client_sockets: usize,
     pub(crate) outbound: HashMap<SocketToken, Arc<Socket>>,
+    /// Sockets that still close after the lane was handed over: nothing of them is handled.
+    pub(crate) detached: HashSet<SocketToken>,
     pub(crate) timers: HashMap<Arc<str>, Timer>,
     /// Tells one setting of a timer from the next.
     pub(crate) timer_settings: u64,
@@ -86,6 +88,12 @@ impl Lane {
     pub(crate) fn push(self: &Arc<Self>, registry: &Arc<Registry>, event: Event, space: Space) {
         let queued = registry.queued_now();
         let mut state = self.state();
+        if event
+            .socket()
+            .is_some_and(|socket| state.detached.contains(socket))
+        {
+            return;
+        }
         state.queue.push(event, Some(space), queued);
         self.wake(registry, &mut state);
     }
@@ -135,14 +143,20 @@ impl Lane {
         let Err(first) = self.attempt(mailbox, events.clone()).await else {
             return;
         };
+        if first == HandleError::Moved {
+            return self.is_moved(registry, &events);
+        }
         tracing::warn!(lane = %self.name, events = events.len(), reason = %first, "a batch failed and is tried again");
         // What the failed attempt sent to them is unknown.
         self.abandon_outbound();
         Counters::add(&registry.counters.retries);
         let concerned = Concerned::of(&events);
-        let Err(second) = self.attempt(mailbox, events).await else {
+        let Err(second) = self.attempt(mailbox, events.clone()).await else {
             return;
         };
+        if second == HandleError::Moved {
+            return self.is_moved(registry, &events);
+        }
         tracing::error!(lane = %self.name, reason = %second, "a batch failed twice and is given up");
         Counters::add(&registry.counters.failed_batches);
         self.abandon_outbound();
@@ -172,11 +186,18 @@ impl Lane {
             events,
         };
         let handled = AssertUnwindSafe(async { mailbox.handle(batch).await });
-        handled.catch_unwind().await.unwrap_or_else(|_| {
-            Err(HandleError {
-                reason: "the mailbox panicked".to_owned(),
-            })
-        })
+        handled
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(HandleError::Failed("the mailbox panicked".to_owned())))
+    }
+
+    /// The batch is not handled here: the lane is another host's.
+    fn is_moved(&self, registry: &Registry, events: &[Event]) {
+        registry.hand_over(self);
+        for call in Concerned::of(events).calls {
+            registry.calls.fail(&call, MOVED);
+        }
     }
 
     fn abandon_outbound(&self) {
@@ -186,6 +207,9 @@ impl Lane {
         }
     }
 }
+
+/// Why a call fails whose lane is another host's.
+pub(crate) const MOVED: &str = "the lane goes on at another host";
 
 /// Whom the failure of a batch concerns.
 struct Concerned {

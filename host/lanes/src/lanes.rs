@@ -36,7 +36,8 @@ pub trait Mailbox: Send + Sync + 'static {
     /// It must end, with an error if need be: a limit on its time is the mailbox's own business.
     ///
     /// # Errors
-    /// The batch was not handled: it is given once more, so handling it twice must be harmless.
+    /// The batch was not handled. After [`HandleError::Failed`] it is given once more, so handling it twice
+    /// must be harmless; after [`HandleError::Moved`] it is not, as after [`Lanes::hand_over`].
     fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>>;
 }
 
@@ -202,6 +203,21 @@ impl Lanes {
     /// is left is cut off. Nothing is handled after it.
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
         self.0.drain(deadline).await
+    }
+
+    /// The lane goes on at another host: gives up all that this one has of it. Its clients are closed with
+    /// 1012 and told to connect again, its outbound sockets are closed, its timers are forgotten, calls that
+    /// wait in it fail, and of its sockets nothing is handled any more. Whoever comes later finds a new lane.
+    pub fn hand_over(&self, lane: &str) {
+        if let Some(lane) = self.0.existing_lane(lane) {
+            self.0.hand_over(&lane);
+            self.0.retire_if_idle(&lane);
+        }
+    }
+
+    /// Whether the lane has anything: sockets, timers, or events that wait.
+    pub fn has(&self, lane: &str) -> bool {
+        self.0.existing_lane(lane).is_some()
     }
 
     /// Figures for a health page or a log.

@@ -14,6 +14,7 @@ mod connection;
 mod drain;
 mod errors;
 mod events;
+mod hand_over;
 mod handle;
 mod inbound;
 mod lane;

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use crate::events::{Event, SocketToken};
+use crate::events::{CallId, Event, SocketToken};
 
 /// The events of one lane that wait, oldest first.
 #[derive(Debug)]
@@ -81,6 +81,18 @@ impl<S> Queue<S> {
             append(&mut batch.events, entry.event);
         }
         (count > 0).then_some(batch)
+    }
+
+    /// Removes all that waits, and gives the calls among it.
+    pub(crate) fn clear(&mut self) -> Vec<CallId> {
+        let calls = self
+            .waiting
+            .drain(..)
+            .filter_map(|entry| match entry.event {
+                Event::Message { call, .. } => call,
+                _ => None,
+            });
+        calls.collect()
     }
 
     /// Removes the frames of these sockets, which will never be handled, and gives up their space.

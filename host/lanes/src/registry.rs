@@ -245,6 +245,7 @@ impl Registry {
             batches: Counters::get(&self.counters.batches),
             retries: Counters::get(&self.counters.retries),
             failed_batches: Counters::get(&self.counters.failed_batches),
+            handed_over: Counters::get(&self.counters.handed_over),
             ..Stats::default()
         };
         for lane in self.all_lanes() {
@@ -288,7 +289,8 @@ impl Drop for Registration {
                 Side::Outbound => drop(state.outbound.remove(&self.socket.token)),
             }
             lock(&self.registry.sockets).remove(&self.socket.token);
-            if let Some(event) = self.last_event.take() {
+            let is_detached = state.detached.remove(&self.socket.token);
+            if let Some(event) = self.last_event.take().filter(|_| !is_detached) {
                 // Without space: there is one per socket, and it must always get in.
                 state.queue.push(event, None, self.registry.queued_now());
             }

@@ -40,6 +40,8 @@ pub struct Stats {
     pub retries: u64,
     /// Batches that failed twice.
     pub failed_batches: u64,
+    /// Lanes that were given up because they go on at another host.
+    pub handed_over: u64,
 }
 
 /// The counters behind [`Stats`].
@@ -50,6 +52,7 @@ pub(crate) struct Counters {
     pub(crate) batches: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) failed_batches: AtomicU64,
+    pub(crate) handed_over: AtomicU64,
 }
 
 impl Counters {

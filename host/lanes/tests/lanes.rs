@@ -17,9 +17,7 @@ use lanes::{Event, HandleError, LaneError, Limits, Observer, TimerError};
 use tokio_tungstenite::tungstenite::Message;
 
 fn failure() -> HandleError {
-    HandleError {
-        reason: "it traps".to_owned(),
-    }
+    HandleError::Failed("it traps".to_owned())
 }
 
 fn names(events: &[Event]) -> Vec<String> {

@@ -203,9 +203,7 @@ async fn a_failed_batch_closes_the_outbound_sockets_of_its_lane() {
             .iter()
             .any(|event| matches!(event, Event::Message { .. }))
         {
-            return Err(HandleError {
-                reason: "it traps".to_owned(),
-            });
+            return Err(HandleError::Failed("it traps".to_owned()));
         }
         Ok(())
     })

@@ -28,7 +28,7 @@ pub use app::{App, Build, Component, Dependency, Inherit, Trigger, VariableDecl}
 pub use dependency_name::{DependencyName, DependencyNameError};
 pub use error::ManifestError;
 pub use route::{Route, RouteError, Router};
-pub use runtime_config::{KeyValueSettings, RuntimeConfig, RuntimeConfigError};
+pub use runtime_config::{KeyValueSettings, RuntimeConfig, RuntimeConfigError, ServerUrl};
 pub use settings::{BlobSettings, TriggerSettings};
 pub use template::{Template, TemplateError};
 pub use variables::{VariableError, Variables};

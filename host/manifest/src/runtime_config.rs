@@ -31,6 +31,28 @@ pub enum KeyValueSettings {
         /// as Spin has it; the default one is relative to the state directory.
         path: PathBuf,
     },
+    /// `type = "redis"`: a Redis server.
+    Redis {
+        /// Where it is; may hold a password.
+        url: ServerUrl,
+    },
+}
+
+/// The URL of a server, which may hold a password: it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerUrl(String);
+
+impl ServerUrl {
+    /// The URL, for whoever connects.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerUrl(...)")
+    }
 }
 
 /// The file cannot be used.
@@ -86,11 +108,10 @@ impl RuntimeConfig {
     /// The file of a store of type `spin`, in a state directory; none for a store that is not
     /// configured.
     pub fn key_value_file(&self, store: &str, state_dir: &Path) -> Option<PathBuf> {
-        self.key_value_stores
-            .get(store)
-            .map(|settings| match settings {
-                KeyValueSettings::Spin { path } => state_dir.join(path),
-            })
+        match self.key_value_stores.get(store)? {
+            KeyValueSettings::Spin { path } => Some(state_dir.join(path)),
+            KeyValueSettings::Redis { .. } => None,
+        }
     }
 
     /// Reads the text of a configuration; messages call it `file`, and paths in it are relative to
@@ -146,27 +167,40 @@ impl KeyValueSettings {
         let table = value
             .as_table()
             .ok_or_else(|| Problem::new(key, "write a table: type = \"spin\""))?;
-        match table.get("type") {
-            Some(Value::String(kind)) if kind == "spin" => {}
-            Some(other) => {
-                let message = format!("{other} is not in this version; use type = \"spin\"");
+        let known: &[&str] = match table.get("type").map(Value::as_str) {
+            Some(Some("spin")) => &["type", "path"],
+            Some(Some("redis")) => &["type", "url"],
+            Some(_) => {
+                let kind = table.get("type").map(Value::to_string).unwrap_or_default();
+                let message =
+                    format!("{kind} is not in this version; use type = \"spin\" or \"redis\"");
                 return Err(Problem::new(format!("{key}.type"), message));
             }
             None => {
                 return Err(Problem::new(
                     format!("{key}.type"),
-                    "missing; write \"spin\"",
+                    "missing; write \"spin\" or \"redis\"",
                 ));
             }
-        }
-        if let Some(name) = table
-            .keys()
-            .find(|name| !["type", "path"].contains(&name.as_str()))
-        {
+        };
+        if let Some(name) = table.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(Problem::new(
                 format!("{key}.{name}"),
-                "unknown setting; known are type and path",
+                format!("unknown setting; known are {}", known.join(" and ")),
             ));
+        }
+        if known.contains(&"url") {
+            let key = format!("{key}.url");
+            let url = table.get("url").and_then(Value::as_str).unwrap_or_default();
+            if url.is_empty() {
+                return Err(Problem::new(
+                    key,
+                    "missing; write \"redis://host:6379\", or rediss:// for TLS",
+                ));
+            }
+            return Ok(Self::Redis {
+                url: ServerUrl(url.to_owned()),
+            });
         }
         // Spin keeps a store without a path in memory, where a restart would lose the sessions.
         let key = format!("{key}.path");
@@ -252,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn a_store_in_redis_has_an_url_that_is_not_shown() {
+        let text = "[key_value_store.default]\ntype = \"redis\"\nurl = \"redis://:hush@h:1/2\"";
+        let config = parse(text).unwrap();
+        let Some(KeyValueSettings::Redis { url }) = config.key_value_stores.get("default") else {
+            panic!("{config:?}");
+        };
+        assert_eq!(url.expose(), "redis://:hush@h:1/2");
+        assert!(!format!("{config:?}").contains("hush"));
+        assert_eq!(config.key_value_file("default", Path::new("/s")), None);
+    }
+
+    #[test]
     fn what_is_unknown_is_named_with_what_is_known() {
         for (text, key, known) in [
             (
@@ -277,9 +323,19 @@ mod tests {
             ),
             ("[key_value_store.a]", "key_value_store.a.type", "\"spin\""),
             (
-                "[key_value_store.a]\ntype = \"redis\"\nurl = \"redis://h\"",
-                "key_value_store.a.type: \"redis\" is not in this version",
-                "use type = \"spin\"",
+                "[key_value_store.a]\ntype = \"azure_cosmos\"",
+                "key_value_store.a.type: \"azure_cosmos\" is not in this version",
+                "use type = \"spin\" or \"redis\"",
+            ),
+            (
+                "[key_value_store.a]\ntype = \"redis\"",
+                "key_value_store.a.url",
+                "redis://host:6379",
+            ),
+            (
+                "[key_value_store.a]\ntype = \"redis\"\nurl = \"redis://h\"\npath = \"p\"",
+                "key_value_store.a.path",
+                "type and url",
             ),
             (
                 "[key_value_store.a]\ntype = \"spin\"",

@@ -20,7 +20,13 @@ wasmtime::component::bindgen!({
         }
     ",
     world: "interview:host/app",
-    imports: { default: trappable },
+    imports: {
+        // A store may be beyond a network.
+        "wasi:keyvalue/store": async | trappable,
+        "wasi:keyvalue/atomics": async | trappable,
+        "wasi:keyvalue/batch": async | trappable,
+        default: trappable,
+    },
     exports: { default: async | store },
     with: {
         "interview:gateway/blob-store.upload": crate::capability::blobs::Upload,

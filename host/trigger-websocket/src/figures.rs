@@ -57,6 +57,7 @@ pub fn show_lanes(metrics: &Metrics, lanes: &Lanes) {
             batches,
             retries,
             failed_batches,
+            handed_over,
         } = lanes.stats();
         let mut gauge = |name, help, value| sample.gauge(name, help, &[("", "", value)]);
         gauge("host_lanes", "Lanes that exist", lanes);
@@ -98,6 +99,11 @@ pub fn show_lanes(metrics: &Metrics, lanes: &Lanes) {
             "host_batches_failed",
             "Batches that failed twice and were given up",
             failed_batches,
+        );
+        sample.counter(
+            "host_lanes_handed_over",
+            "Lanes that were given up because another host goes on with them",
+            handed_over,
         );
     });
 }

@@ -189,6 +189,7 @@ impl InstancePool {
                 Ok::<_, wasmtime::Error>(answer)
             })
             .await??;
+        instance.store.data_mut().hold(None);
         instance.calls += 1;
         instance.last_used = Instant::now();
         if instance.calls < self.limits.calls_per_instance {

@@ -18,8 +18,10 @@ use crate::bindings::exports::realtime::sockets::startup::Errands;
 use crate::bindings::exports::realtime::sockets::upgrades::{Admission, Refusal, Request};
 use crate::bindings::realtime::sockets::types;
 use crate::capability::Ctx;
+use crate::capability::key_value::Hold;
 use crate::errors;
 use crate::instance_pool::{Call, InstancePool, MAX_MAILBOX_INSTANCES};
+use crate::lane_claims::LaneClaims;
 
 /// Batches that are handled at a time although nobody waits for them (no socket, no call): a quarter of
 /// the instances, so that however many of these wait for a slow service, clients and calls do not.
@@ -30,13 +32,15 @@ pub const MAX_BACKGROUND_CALLS: usize = MAX_MAILBOX_INSTANCES / 4;
 pub struct AppMailbox {
     pool: Arc<InstancePool>,
     background: Arc<Semaphore>,
+    claims: Option<Arc<LaneClaims>>,
 }
 
 impl AppMailbox {
-    /// Calls go to instances of this pool.
-    pub fn new(pool: Arc<InstancePool>) -> Self {
+    /// Calls go to instances of this pool. With claims, a lane's batches are handled under the lane's.
+    pub fn new(pool: Arc<InstancePool>, claims: Option<Arc<LaneClaims>>) -> Self {
         Self {
             pool,
+            claims,
             background: Arc::new(Semaphore::new(MAX_BACKGROUND_CALLS)),
         }
     }
@@ -71,24 +75,41 @@ impl Mailbox for AppMailbox {
     fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>> {
         let pool = Arc::clone(&self.pool);
         let background = Arc::clone(&self.background);
+        let claims = self.claims.clone();
         Box::pin(async move {
             let _permit = match batch.is_awaited {
                 true => None,
                 false => background.acquire_owned().await.ok(),
+            };
+            let hold = match &claims {
+                Some(claims) => {
+                    let claim = claims.hold(&batch.lane).await;
+                    Some(Hold::new(claim.map_err(|error| {
+                        HandleError::Failed(format!("the lane cannot be claimed: {error}"))
+                    })?))
+                }
+                None => None,
             };
             let events = batch.events.into_iter().map(wit_event).collect();
             let handled = pool
                 .call(HandleCall {
                     lane: batch.lane.to_string(),
                     events,
+                    hold: hold.clone(),
                 })
                 .await;
-            let reason = match handled {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(reason)) => reason,
-                Err(error) => error.to_string(),
-            };
-            Err(HandleError { reason })
+            // Whatever the component makes of it: what it wanted to write is another host's to write.
+            if let (Some(claims), Some(hold)) = (&claims, &hold)
+                && hold.is_lost()
+            {
+                claims.lost(&batch.lane, &hold.claim);
+                return Err(HandleError::Moved);
+            }
+            match handled {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(reason)) => Err(HandleError::Failed(reason)),
+                Err(error) => Err(HandleError::Failed(error.to_string())),
+            }
         })
     }
 }
@@ -117,6 +138,7 @@ impl Call for ResumeCall {
 struct HandleCall {
     lane: String,
     events: Vec<types::Event>,
+    hold: Option<Hold>,
 }
 
 impl Call for HandleCall {
@@ -124,6 +146,7 @@ impl Call for HandleCall {
     type Answer = Result<(), String>;
 
     async fn run(self, accessor: &Accessor<Ctx>, app: &App) -> wasmtime::Result<Self::Answer> {
+        accessor.with(|mut access| access.get().hold(self.hold));
         app.realtime_sockets_mailbox()
             .call_handle(accessor, self.lane, self.events)
             .await

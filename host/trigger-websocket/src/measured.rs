@@ -7,11 +7,15 @@ use std::time::Instant;
 use blob_store::{BlobError, BlobStore, Object, Stored};
 use bytes::Bytes;
 use host_metrics::{Metrics, Operation};
-use key_value_store::{Entry, KeyPage, KeyValue, KvError, Swap};
+use key_value_store::{Answer, Claim, Entry, KeyPage, KeyValue, KvError, Swap};
 
 /// A key-value store that is measured.
 struct MeasuredKeyValue {
     store: Arc<dyn KeyValue>,
+    figures: Arc<KeyValueFigures>,
+}
+
+struct KeyValueFigures {
     get: Operation,
     set: Operation,
     delete: Operation,
@@ -35,82 +39,94 @@ pub fn key_value(
     let operation = |name| figures.operation(name);
     Arc::new(MeasuredKeyValue {
         store,
-        get: operation("get"),
-        set: operation("set"),
-        delete: operation("delete"),
-        exists: operation("exists"),
-        list_keys: operation("list-keys"),
-        get_many: operation("get-many"),
-        set_many: operation("set-many"),
-        delete_many: operation("delete-many"),
-        increment: operation("increment"),
-        compare_and_swap: operation("compare-and-swap"),
+        figures: Arc::new(KeyValueFigures {
+            get: operation("get"),
+            set: operation("set"),
+            delete: operation("delete"),
+            exists: operation("exists"),
+            list_keys: operation("list-keys"),
+            get_many: operation("get-many"),
+            set_many: operation("set-many"),
+            delete_many: operation("delete-many"),
+            increment: operation("increment"),
+            compare_and_swap: operation("compare-and-swap"),
+        }),
     })
 }
 
 impl KeyValue for MeasuredKeyValue {
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
-        timed(&self.get, || self.store.get(key))
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        timed(&self.figures.get, self.store.get(key))
     }
 
-    fn set(&self, key: &str, value: &[u8]) -> Result<(), KvError> {
-        timed(&self.set, || self.store.set(key, value))
+    fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> Answer<'a, ()> {
+        timed(&self.figures.set, self.store.set(key, value))
     }
 
-    fn delete(&self, key: &str) -> Result<(), KvError> {
-        timed(&self.delete, || self.store.delete(key))
+    fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
+        timed(&self.figures.delete, self.store.delete(key))
     }
 
-    fn exists(&self, key: &str) -> Result<bool, KvError> {
-        timed(&self.exists, || self.store.exists(key))
+    fn exists<'a>(&'a self, key: &'a str) -> Answer<'a, bool> {
+        timed(&self.figures.exists, self.store.exists(key))
     }
 
-    fn list_keys(&self, cursor: Option<&str>) -> Result<KeyPage, KvError> {
-        timed(&self.list_keys, || self.store.list_keys(cursor))
+    fn list_keys<'a>(&'a self, cursor: Option<&'a str>) -> Answer<'a, KeyPage> {
+        timed(&self.figures.list_keys, self.store.list_keys(cursor))
     }
 
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Entry>, KvError> {
-        timed(&self.get_many, || self.store.get_many(keys))
+    fn get_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, Vec<Entry>> {
+        timed(&self.figures.get_many, self.store.get_many(keys))
     }
 
-    fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), KvError> {
-        timed(&self.set_many, || self.store.set_many(entries))
+    fn set_many<'a>(&'a self, entries: &'a [(String, Vec<u8>)]) -> Answer<'a, ()> {
+        timed(&self.figures.set_many, self.store.set_many(entries))
     }
 
-    fn delete_many(&self, keys: &[String]) -> Result<(), KvError> {
-        timed(&self.delete_many, || self.store.delete_many(keys))
+    fn delete_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, ()> {
+        timed(&self.figures.delete_many, self.store.delete_many(keys))
     }
 
-    fn increment(&self, key: &str, delta: i64) -> Result<i64, KvError> {
-        timed(&self.increment, || self.store.increment(key, delta))
+    fn increment<'a>(&'a self, key: &'a str, delta: i64) -> Answer<'a, i64> {
+        timed(&self.figures.increment, self.store.increment(key, delta))
     }
 
-    fn compare_and_swap(
-        &self,
-        key: &str,
-        expected: Option<&[u8]>,
-        new: &[u8],
-    ) -> Result<Swap, KvError> {
-        timed(&self.compare_and_swap, || {
-            self.store.compare_and_swap(key, expected, new)
-        })
+    fn compare_and_swap<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a [u8]>,
+        new: &'a [u8],
+    ) -> Answer<'a, Swap> {
+        timed(
+            &self.figures.compare_and_swap,
+            self.store.compare_and_swap(key, expected, new),
+        )
+    }
+
+    fn under(&self, claim: &Claim) -> Option<Arc<dyn KeyValue>> {
+        Some(Arc::new(Self {
+            store: self.store.under(claim)?,
+            figures: Arc::clone(&self.figures),
+        }))
     }
 }
 
-fn timed<T>(
-    operation: &Operation,
-    work: impl FnOnce() -> Result<T, KvError>,
-) -> Result<T, KvError> {
-    let since = Instant::now();
-    let done = work();
-    operation.done(since, done.as_ref().err().map(key_value_error));
-    done
+fn timed<'a, T: Send + 'a>(operation: &'a Operation, work: Answer<'a, T>) -> Answer<'a, T> {
+    Box::pin(async move {
+        let since = Instant::now();
+        let done = work.await;
+        operation.done(since, done.as_ref().err().map(key_value_error));
+        done
+    })
 }
 
 fn key_value_error(error: &KvError) -> &'static str {
     match error {
         KvError::Busy { .. } => "busy",
         KvError::Unavailable { .. } => "unavailable",
+        KvError::Unanswered { .. } => "unanswered",
+        KvError::ClaimLost => "claim-lost",
+        KvError::BadCursor => "bad-cursor",
         KvError::Full { .. } => "full",
         KvError::Damaged { .. } => "damaged",
         KvError::TooLarge { .. } => "too-large",
@@ -276,17 +292,18 @@ mod tests {
         assert!(text.lines().any(|other| other == line), "{line}: {text}");
     }
 
-    #[test]
-    fn a_key_value_store_is_timed_and_its_errors_are_counted() {
+    #[tokio::test]
+    async fn a_key_value_store_is_timed_and_its_errors_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state.db");
         let store = SqliteStore::open(&file, "default", Durability::Normal).unwrap();
         let metrics = Metrics::new("1");
         let store = key_value(Arc::new(store), "default", Some(&metrics));
-        store.set("a", b"1").unwrap();
-        assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"1"[..]));
-        assert!(!store.exists("b").unwrap());
-        store.get(&"x".repeat(MAX_KEY_BYTES + 1)).unwrap_err();
+        store.set("a", b"1").await.unwrap();
+        assert_eq!(store.get("a").await.unwrap().as_deref(), Some(&b"1"[..]));
+        assert!(!store.exists("b").await.unwrap());
+        let long = "x".repeat(MAX_KEY_BYTES + 1);
+        store.get(&long).await.unwrap_err();
         let of = |operation: &str| {
             format!(
                 "host_store_seconds_count{{store=\"key-value:default\",operation=\"{operation}\"}}"

@@ -1,23 +1,32 @@
 //! Where this machine keeps things: the state directory, the key-value stores and the blobs in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use app_manifest::{App, BlobSettings, KeyValueSettings, RuntimeConfig};
+use app_manifest::{App, BlobSettings, Component, KeyValueSettings, RuntimeConfig, ServerUrl};
 use blob_store::BlobStore;
 use host_metrics::Metrics;
-use key_value_store::{Durability, KeyValue, SqliteStore};
+use key_value_store::{Durability, KeyValue, RedisSettings, RedisStore, SqliteStore};
 
+use crate::host_id::HostId;
 use crate::measured::{self, Blobs};
-use crate::variables::StoreKinds;
+use crate::store_settings::StoreSettings;
+use crate::variables::{self, Overrides, StoreKinds};
 
 /// The state directory, below the app's, when nobody names one.
 const DEFAULT_STATE_DIR: &str = ".spin";
 
 /// The runtime configuration, beside the manifest, when nobody names one.
 const DEFAULT_RUNTIME_CONFIG: &str = "runtime-config.toml";
+
+/// The store that has the sessions, for /health.
+const SESSIONS: &str = "default";
+
+/// Comes behind the name of a store's file: the host that uses the store has it locked.
+const LOCK: &str = ".host-lock";
 
 /// Compiled code, in the state directory.
 const CACHE: &str = "cache";
@@ -28,23 +37,115 @@ pub struct Stores {
     pub state_dir: PathBuf,
     /// By the names that components open them with.
     pub key_value: BTreeMap<String, Arc<dyn KeyValue>>,
+    /// Those of them that other hosts may use too.
+    shared: BTreeMap<String, RedisStore>,
     /// One for the app.
     pub blobs: Arc<Blobs>,
     /// For people: what is where, one line a store.
     pub description: Vec<String>,
+    /// Held as long as the stores are used.
+    _host: Option<HostId>,
+    _locks: Vec<File>,
+}
+
+/// What stores are opened with.
+struct Opening<'a> {
+    app: &'a str,
+    state_dir: &'a Path,
+    settings: &'a StoreSettings,
+    host: Option<HostId>,
+    /// By the file that a lock is beside.
+    locks: BTreeMap<PathBuf, File>,
+}
+
+impl Opening<'_> {
+    /// A store in a file, which no other host may use: two would each take all lanes for theirs.
+    fn sqlite(&mut self, name: &str, path: &Path) -> anyhow::Result<(SqliteStore, PathBuf)> {
+        let file = self.state_dir.join(path);
+        let store = SqliteStore::open(&file, name, self.settings.sync)?;
+        if !self.locks.contains_key(&file) {
+            let mut beside = file.clone().into_os_string();
+            beside.push(LOCK);
+            let beside = PathBuf::from(beside);
+            let lock = File::create(&beside)
+                .with_context(|| format!("cannot write {}", beside.display()))?;
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => bail!(
+                    "another gateway uses {}: stop it, give this one another --state-dir, or have both \
+                     use a store of type \"redis\"",
+                    file.display()
+                ),
+                Err(TryLockError::Error(error)) => tracing::warn!(
+                    file = %file.display(), %error,
+                    "this file system has no locks: see to it that no other gateway uses this file"
+                ),
+            }
+            self.locks.insert(file.clone(), lock);
+        }
+        Ok((store, file))
+    }
+
+    async fn redis(&mut self, name: &str, url: &ServerUrl) -> anyhow::Result<RedisStore> {
+        let host = match &self.host {
+            Some(host) => host,
+            None => {
+                let host = HostId::of(self.state_dir).with_context(|| {
+                    format!(
+                        "cannot keep this host's name in {}",
+                        self.state_dir.display()
+                    )
+                })?;
+                self.host.insert(host)
+            }
+        };
+        let prefix = match &self.settings.key_prefix {
+            Some(prefix) => prefix.clone(),
+            None => format!("{}:", self.app),
+        };
+        let settings = RedisSettings {
+            url: url.expose().to_owned(),
+            prefix: format!("{prefix}{name}:"),
+            host: host.name.clone(),
+            ca_file: self.settings.ca_file.clone(),
+            connect_timeout: self.settings.connect_timeout,
+            response_timeout: self.settings.timeout,
+        };
+        let store = RedisStore::open(&settings).await.with_context(|| {
+            format!("[key_value_store.{name}] of the runtime configuration cannot be used")
+        })?;
+        if self.settings.sync == Durability::Full {
+            match store.waits_for_disk().await {
+                Some(true) => {}
+                Some(false) => bail!(
+                    "STORE_SYNC is \"power\", and {} does not wait for its disk: set appendonly to yes and \
+                     appendfsync to always there, or STORE_SYNC to process",
+                    store.place()
+                ),
+                None => tracing::warn!(
+                    server = store.place(),
+                    "STORE_SYNC is \"power\", and the server does not tell whether it waits for its disk"
+                ),
+            }
+        }
+        Ok(store)
+    }
 }
 
 impl Stores {
-    /// Opens all stores that components of the app name; they are measured if there are figures.
+    /// Opens all stores that components of the app name; they are measured if there are figures. The host's
+    /// own settings for them are read from `environment` and `given`.
     ///
     /// # Errors
-    /// A folder or file cannot be used, or a store is named that nobody has configured.
-    pub fn open(
+    /// A folder, file or server cannot be used, a store is named that nobody has configured, or a setting
+    /// is wrong.
+    pub async fn open(
         app: &App,
         app_dir: &Path,
         state_dir: Option<&Path>,
         runtime_config: Option<&Path>,
         metrics: Option<&Metrics>,
+        (environment, given): (&(dyn Fn(&str) -> Option<String> + Sync), &Overrides),
     ) -> anyhow::Result<Self> {
         let default_config = app_dir.join(DEFAULT_RUNTIME_CONFIG);
         let runtime_config =
@@ -56,25 +157,43 @@ impl Stores {
             (None, None) => app_dir.join(DEFAULT_STATE_DIR),
         };
         let state_dir = usable_directory(&state_dir)?;
+        let settings =
+            StoreSettings::read(|name| variables::host_setting(name, &environment, given))?;
+        let mut opening = Opening {
+            app: &app.name,
+            state_dir: &state_dir,
+            settings: &settings,
+            host: None,
+            locks: BTreeMap::new(),
+        };
         let mut description = Vec::new();
         let mut key_value: BTreeMap<String, Arc<dyn KeyValue>> = BTreeMap::new();
+        let mut shared: BTreeMap<String, RedisStore> = BTreeMap::new();
         for name in named_stores(app) {
-            let Some(KeyValueSettings::Spin { path }) = config.key_value_stores.get(name) else {
+            let Some(wanted) = config.key_value_stores.get(name) else {
                 bail!(
                     "a component's key_value_stores names \"{name}\", which is not configured: add \
-                     [key_value_store.{name}] with type = \"spin\" and a path to {}",
+                     [key_value_store.{name}] with type = \"spin\" and a path, or type = \"redis\" and \
+                     an url, to {}",
                     runtime_config.unwrap_or(&default_config).display()
                 );
             };
-            let file = state_dir.join(path);
-            let store = SqliteStore::open(&file, name, Durability::default())?;
-            let store = measured::key_value(Arc::new(store), name, metrics);
-            key_value.insert(name.to_owned(), store);
-            description.push(format!(
-                "key-value store \"{name}\": sqlite, {}",
-                file.display()
-            ));
+            let (store, place): (Arc<dyn KeyValue>, String) = match wanted {
+                KeyValueSettings::Spin { path } => {
+                    let (store, file) = opening.sqlite(name, path)?;
+                    (Arc::new(store), format!("sqlite, {}", file.display()))
+                }
+                KeyValueSettings::Redis { url } => {
+                    let store = opening.redis(name, url).await?;
+                    shared.insert(name.to_owned(), store.clone());
+                    let place = format!("redis, {}", store.place());
+                    (Arc::new(store), place)
+                }
+            };
+            key_value.insert(name.to_owned(), measured::key_value(store, name, metrics));
+            description.push(format!("key-value store \"{name}\": {place}"));
         }
+        let Opening { host, locks, .. } = opening;
         let BlobSettings::Directory { path } = &app.settings.blob_store;
         let root = state_dir.join(path);
         let blobs = Arc::new(Blobs::new(BlobStore::directory(&root)?, metrics));
@@ -82,9 +201,32 @@ impl Stores {
         Ok(Self {
             state_dir,
             key_value,
+            shared,
             blobs,
             description,
+            _host: host,
+            _locks: locks.into_values().collect(),
         })
+    }
+
+    /// The one of these stores that other hosts may use too.
+    ///
+    /// # Errors
+    /// There are several: a lane can be claimed in one only.
+    pub fn shared_by(&self, component: &Component) -> anyhow::Result<Option<RedisStore>> {
+        let mut found = component
+            .key_value_stores
+            .iter()
+            .filter_map(|name| self.shared.get(name));
+        let first = found.next().cloned();
+        if found.next().is_some() {
+            bail!(
+                "component '{}' has several key-value stores in Redis, and its lanes can be claimed in \
+                 one only: give it one, and others of type \"spin\"",
+                component.id
+            );
+        }
+        Ok(first)
     }
 
     /// Where compiled code is kept.
@@ -95,7 +237,10 @@ impl Stores {
     /// What the app is told of its stores.
     pub fn kinds(&self) -> StoreKinds {
         StoreKinds {
-            session_store: "sqlite",
+            session_store: match self.shared.contains_key(SESSIONS) {
+                true => "redis",
+                false => "sqlite",
+            },
             blob_store: self.blobs.kind(),
         }
     }
@@ -145,17 +290,16 @@ mod tests {
         App::from_spin_toml(&path).unwrap()
     }
 
-    #[test]
-    fn everything_is_in_the_state_directory() {
+    async fn open(app: &App, folder: &Path, state_dir: Option<&Path>) -> anyhow::Result<Stores> {
+        let none = Overrides::new();
+        Stores::open(app, folder, state_dir, None, None, (&|_| None, &none)).await
+    }
+
+    #[tokio::test]
+    async fn everything_is_in_the_state_directory() {
         let folder = tempfile::tempdir().unwrap();
-        let stores = Stores::open(
-            &app(folder.path(), "\"default\""),
-            folder.path(),
-            None,
-            None,
-            None,
-        );
-        let stores = stores.unwrap();
+        let app = app(folder.path(), "\"default\"");
+        let stores = open(&app, folder.path(), None).await.unwrap();
         let state = folder.path().canonicalize().unwrap().join(".spin");
         assert_eq!(stores.state_dir, state);
         assert!(state.join("sqlite_key_value.db").exists());
@@ -163,11 +307,24 @@ mod tests {
         assert_eq!(stores.key_value.len(), 1);
     }
 
-    #[test]
-    fn an_unknown_store_is_refused_with_advice() {
+    #[tokio::test]
+    async fn two_hosts_do_not_use_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path(), "\"default\"");
+        let first = open(&app, folder.path(), None).await.unwrap();
+        let Err(error) = open(&app, folder.path(), None).await else {
+            panic!("two hosts have one file");
+        };
+        assert!(error.to_string().contains("another gateway"), "{error}");
+        drop(first);
+        open(&app, folder.path(), None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_unknown_store_is_refused_with_advice() {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path(), "\"default\", \"other\"");
-        let Err(error) = Stores::open(&app, folder.path(), None, None, None) else {
+        let Err(error) = open(&app, folder.path(), None).await else {
             panic!("opened a store that is not configured");
         };
         assert!(
@@ -176,13 +333,13 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_file_is_no_state_directory() {
+    #[tokio::test]
+    async fn a_file_is_no_state_directory() {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path(), "");
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let Err(error) = Stores::open(&app, folder.path(), Some(&file), None, None) else {
+        let Err(error) = open(&app, folder.path(), Some(&file)).await else {
             panic!("took a file for a folder");
         };
         assert!(error.to_string().contains("--state-dir"), "{error}");

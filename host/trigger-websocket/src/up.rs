@@ -23,6 +23,7 @@ use crate::components::{Prepared, prepare};
 use crate::figures::{self, ComponentFigures};
 use crate::http_component::HttpComponent;
 use crate::instance_pool::{InstancePool, PoolLimits};
+use crate::lane_claims::LaneClaims;
 use crate::mailbox::AppMailbox;
 use crate::scrape::{Apart, Place};
 use crate::service::{AppService, Target};
@@ -74,15 +75,17 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         None => None,
     };
     let metrics = (place != Place::Nowhere).then(|| Metrics::new(env!("CARGO_PKG_VERSION")));
+    let overrides: variables::Overrides = options.variable.iter().cloned().collect();
+    let environment = |name: &str| std::env::var(name).ok();
     let stores = Stores::open(
         &app,
         app_dir,
         options.state_dir.as_deref(),
         options.runtime_config_file.as_deref(),
         metrics.as_ref(),
-    )?;
-    let overrides: variables::Overrides = options.variable.iter().cloned().collect();
-    let environment = |name: &str| std::env::var(name).ok();
+        (&environment, &overrides),
+    )
+    .await?;
     let simulator = match variables::missing_asr_key(&app, environment, &overrides)? {
         Some(missing) => Some(
             variables::start_simulator(missing)
@@ -120,7 +123,7 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     // As the operator gave them: what the simulator stands in for is checked too.
     let given = variables::resolve(&app, environment, &overrides, stores.kinds(), None)?;
     assembly.check(&app, &prepared, &given).await?;
-    let mut service = assembly.assemble(&app, prepared)?;
+    let (mut service, claims) = assembly.assemble(&app, prepared)?;
     if let Some(metrics) = &metrics {
         figures::show_lanes(metrics, &lanes);
         figures::show_connections(metrics, listener.connections());
@@ -140,6 +143,9 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
 
     serve(listener, service, lanes, signals, options.shutdown_timeout).await;
     end.cancel();
+    if let Some(claims) = claims {
+        claims.leave().await;
+    }
     if let Some(scraped) = scraped {
         let _ = scraped.await;
     }
@@ -242,9 +248,15 @@ impl Assembly<'_> {
         Ok(())
     }
 
-    /// Puts pools behind routes, and the mailbox behind the lanes.
-    fn assemble(&self, app: &App, prepared: Vec<Prepared>) -> anyhow::Result<AppService> {
+    /// Puts pools behind routes, and the mailbox behind the lanes, with the lanes' claims where other hosts
+    /// could have them.
+    fn assemble(
+        &self,
+        app: &App,
+        prepared: Vec<Prepared>,
+    ) -> anyhow::Result<(AppService, Option<Arc<LaneClaims>>)> {
         one_mailbox(&prepared)?;
+        let mut claims = None;
         let mut targets = BTreeMap::new();
         for Prepared { id, serves, pre } in prepared {
             let Some(component) = app.components.get(&id) else {
@@ -268,9 +280,11 @@ impl Assembly<'_> {
             let mailbox = if serves.mailbox {
                 let pre = app_pre(&id, pre)?;
                 let pool = InstancePool::new(&self.engine, pre, grants, self.pool_limits());
-                let mailbox = AppMailbox::new(pool);
+                claims = self.stores.shared_by(component)?.map(LaneClaims::new);
+                let mailbox = AppMailbox::new(pool, claims.clone());
                 self.lanes.start(Arc::new(mailbox.clone()));
-                tokio::spawn(resume::run(mailbox.clone(), self.lanes.clone()));
+                let lanes = self.lanes.clone();
+                tokio::spawn(resume::run(mailbox.clone(), lanes, claims.clone()));
                 Some(mailbox)
             } else {
                 None
@@ -287,7 +301,8 @@ impl Assembly<'_> {
                 ))
             })
             .collect();
-        Ok(AppService::new(Router::new(routes), self.lanes.clone()))
+        let service = AppService::new(Router::new(routes), self.lanes.clone());
+        Ok((service, claims))
     }
 }
 

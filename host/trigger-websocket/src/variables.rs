@@ -26,6 +26,20 @@ pub struct StoreKinds {
 /// Values given by whoever starts the host, from the command line.
 pub type Overrides = BTreeMap<String, String>;
 
+/// The value of a setting of the host's own, by its name in the environment: from the command line, else
+/// with `SPIN_VARIABLE_` before it, else as it is. The app need not declare it.
+pub fn host_setting(
+    name: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    given: &Overrides,
+) -> Option<String> {
+    given
+        .get(&name.to_ascii_lowercase())
+        .cloned()
+        .or_else(|| environment(&format!("SPIN_VARIABLE_{name}")))
+        .or_else(|| environment(name))
+}
+
 /// The variable that must be set for the real ASR service, when it is not: then the simulator runs.
 ///
 /// # Errors

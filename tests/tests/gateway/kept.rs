@@ -1,10 +1,9 @@
-//! What a gateway keeps of its sessions, seen from outside: the list, the key-value store's file, the
+//! What a gateway keeps of its sessions, seen from outside: the list, the key-value store, the
 //! blob store's directory.
 
 use std::path::Path;
 
 use end_to_end::Gateway;
-use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 /// How often [`stays_gone`] looks: what is left to do in the background has its turn meanwhile.
@@ -33,22 +32,7 @@ pub async fn listed(gateway: &Gateway) -> Vec<String> {
 /// All keys of the key-value store that name `part`, or whose values do, with their values. An empty
 /// `part` means all there is.
 pub fn entries(gateway: &Gateway, part: &str) -> Vec<(String, String)> {
-    let file = gateway.state_dir().join("sqlite_key_value.db");
-    if !file.exists() {
-        return Vec::new();
-    }
-    let store = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    let sql = "SELECT key, CAST(value AS TEXT) FROM spin_key_value ORDER BY key";
-    let mut select = store.prepare(sql).unwrap();
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let all: Vec<(String, String)> = select
-        .query_map([], read)
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
-    all.into_iter()
-        .filter(|(key, value)| key.contains(part) || value.contains(part))
-        .collect()
+    gateway.store().entries(part)
 }
 
 /// The objects of the blob store below the folder of a safe id.

@@ -2,7 +2,8 @@
 
 use asr_simulator::mark;
 use end_to_end::session::heard;
-use end_to_end::{Asr, Gateway, Received, Settings};
+use end_to_end::store::Kind;
+use end_to_end::{Asr, Gateway, Received, Settings, gateway as host};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
@@ -127,10 +128,10 @@ async fn a_backlog_is_transcribed_once_after_a_restart() {
     );
 }
 
+/// SQLite's, whatever store the run is about: only it has a file that Spin could open.
 #[tokio::test]
 async fn the_store_is_spins_own_file() {
-    let asr = Asr::start().await;
-    let mut gateway = Gateway::start(Settings::with_asr(&asr)).await;
+    let mut gateway = Gateway::start_with_store(Kind::Sqlite, host::up).await;
     gateway
         .configure("in-sqlite", &json!({"interviewer_name": "Ada"}))
         .await;

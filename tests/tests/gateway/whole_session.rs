@@ -305,11 +305,6 @@ async fn check_deletion(gateway: &Gateway) {
 
 /// The keys of the session in the key-value store. The sessions' counter is not the session's.
 fn stored_keys(gateway: &Gateway) -> Vec<String> {
-    let file = gateway.state_dir().join("sqlite_key_value.db");
-    let store = rusqlite::Connection::open(file).unwrap();
-    let mut select = store
-        .prepare("SELECT key FROM spin_key_value WHERE key LIKE '%' || ?1 || '%' OR CAST(value AS TEXT) LIKE '%' || ?1 || '%'")
-        .unwrap();
-    let keys = select.query_map([SESSION], |row| row.get(0)).unwrap();
-    keys.collect::<Result<_, _>>().unwrap()
+    let entries = gateway.store().entries(SESSION);
+    entries.into_iter().map(|(key, _)| key).collect()
 }

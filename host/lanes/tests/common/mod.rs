@@ -165,9 +165,7 @@ pub fn echo(lanes: &Lanes, _lane: &str, events: &[Event]) -> Result<(), HandleEr
             match lanes.send(socket, payloads.clone()) {
                 Ok(()) | Err(SocketError::UnknownSocket) => {}
                 Err(error) => {
-                    return Err(HandleError {
-                        reason: error.to_string(),
-                    });
+                    return Err(HandleError::Failed(error.to_string()));
                 }
             }
         }

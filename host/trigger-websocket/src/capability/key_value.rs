@@ -1,8 +1,9 @@
 //! `wasi:keyvalue`: the stores that the component's manifest entry lists, and no other.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use key_value_store::{KeyValue, KvError, Swap};
+use key_value_store::{Claim, KeyValue, KvError, Swap};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -10,6 +11,33 @@ use super::Ctx;
 use crate::bindings::wasi::keyvalue::atomics::{self, CasError};
 use crate::bindings::wasi::keyvalue::batch;
 use crate::bindings::wasi::keyvalue::store::{self, Error, KeyResponse};
+
+/// A lane's claim while a batch of it is handled.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    /// What is written, is written under it.
+    pub claim: Claim,
+    is_lost: Arc<AtomicBool>,
+}
+
+impl Hold {
+    /// Held as far as is known.
+    pub fn new(claim: Claim) -> Self {
+        Self {
+            claim,
+            is_lost: Arc::default(),
+        }
+    }
+
+    /// Something was not written because another host has the lane.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+    }
+}
 
 /// An open store.
 pub struct Bucket(Arc<dyn KeyValue>);
@@ -31,10 +59,34 @@ impl Ctx {
     fn bucket(&self, bucket: &Resource<Bucket>) -> Result<Arc<dyn KeyValue>> {
         Ok(Arc::clone(&self.table.get(bucket)?.0))
     }
+
+    /// The store for a write that is done only while the lane whose batch is being handled is this host's.
+    fn writing(&self, bucket: &Resource<Bucket>) -> Result<Writing> {
+        let store = self.bucket(bucket)?;
+        let under = self.hold.as_ref().and_then(|hold| store.under(&hold.claim));
+        Ok(Writing {
+            store: under.unwrap_or(store),
+            hold: self.hold.clone(),
+        })
+    }
+}
+
+struct Writing {
+    store: Arc<dyn KeyValue>,
+    hold: Option<Hold>,
+}
+
+impl Writing {
+    fn done(self, written: std::result::Result<(), KvError>) -> std::result::Result<(), Error> {
+        if let (Err(KvError::ClaimLost), Some(hold)) = (&written, &self.hold) {
+            hold.lose();
+        }
+        written.map_err(Error::from)
+    }
 }
 
 impl store::Host for Ctx {
-    fn open(&mut self, identifier: String) -> Result<Result<Resource<Bucket>, Error>> {
+    async fn open(&mut self, identifier: String) -> Result<Result<Resource<Bucket>, Error>> {
         let Some(store) = self.grants.key_value_stores.get(&identifier) else {
             return Ok(Err(Error::AccessDenied));
         };
@@ -43,37 +95,49 @@ impl store::Host for Ctx {
 }
 
 impl store::HostBucket for Ctx {
-    fn get(
+    async fn get(
         &mut self,
         bucket: Resource<Bucket>,
         key: String,
     ) -> Result<Result<Option<Vec<u8>>, Error>> {
-        Ok(self.bucket(&bucket)?.get(&key).map_err(Error::from))
+        Ok(self.bucket(&bucket)?.get(&key).await.map_err(Error::from))
     }
 
-    fn set(
+    async fn set(
         &mut self,
         bucket: Resource<Bucket>,
         key: String,
         value: Vec<u8>,
     ) -> Result<Result<(), Error>> {
-        Ok(self.bucket(&bucket)?.set(&key, &value).map_err(Error::from))
+        let writing = self.writing(&bucket)?;
+        let written = writing.store.set(&key, &value).await;
+        Ok(writing.done(written))
     }
 
-    fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Result<(), Error>> {
-        Ok(self.bucket(&bucket)?.delete(&key).map_err(Error::from))
+    async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Result<(), Error>> {
+        let writing = self.writing(&bucket)?;
+        let written = writing.store.delete(&key).await;
+        Ok(writing.done(written))
     }
 
-    fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Result<bool, Error>> {
-        Ok(self.bucket(&bucket)?.exists(&key).map_err(Error::from))
+    async fn exists(
+        &mut self,
+        bucket: Resource<Bucket>,
+        key: String,
+    ) -> Result<Result<bool, Error>> {
+        Ok(self
+            .bucket(&bucket)?
+            .exists(&key)
+            .await
+            .map_err(Error::from))
     }
 
-    fn list_keys(
+    async fn list_keys(
         &mut self,
         bucket: Resource<Bucket>,
         cursor: Option<String>,
     ) -> Result<Result<KeyResponse, Error>> {
-        let page = self.bucket(&bucket)?.list_keys(cursor.as_deref());
+        let page = self.bucket(&bucket)?.list_keys(cursor.as_deref()).await;
         Ok(page
             .map(|page| KeyResponse {
                 keys: page.keys,
@@ -82,46 +146,48 @@ impl store::HostBucket for Ctx {
             .map_err(Error::from))
     }
 
-    fn drop(&mut self, bucket: Resource<Bucket>) -> Result<()> {
+    async fn drop(&mut self, bucket: Resource<Bucket>) -> Result<()> {
         self.table.delete(bucket)?;
         Ok(())
     }
 }
 
 impl batch::Host for Ctx {
-    fn get_many(
+    async fn get_many(
         &mut self,
         bucket: Resource<Bucket>,
         keys: Vec<String>,
     ) -> Result<Result<Vec<(String, Option<Vec<u8>>)>, Error>> {
-        Ok(self.bucket(&bucket)?.get_many(&keys).map_err(Error::from))
+        Ok(self
+            .bucket(&bucket)?
+            .get_many(&keys)
+            .await
+            .map_err(Error::from))
     }
 
-    fn set_many(
+    async fn set_many(
         &mut self,
         bucket: Resource<Bucket>,
         entries: Vec<(String, Vec<u8>)>,
     ) -> Result<Result<(), Error>> {
-        Ok(self
-            .bucket(&bucket)?
-            .set_many(&entries)
-            .map_err(Error::from))
+        let writing = self.writing(&bucket)?;
+        let written = writing.store.set_many(&entries).await;
+        Ok(writing.done(written))
     }
 
-    fn delete_many(
+    async fn delete_many(
         &mut self,
         bucket: Resource<Bucket>,
         keys: Vec<String>,
     ) -> Result<Result<(), Error>> {
-        Ok(self
-            .bucket(&bucket)?
-            .delete_many(&keys)
-            .map_err(Error::from))
+        let writing = self.writing(&bucket)?;
+        let written = writing.store.delete_many(&keys).await;
+        Ok(writing.done(written))
     }
 }
 
 impl atomics::Host for Ctx {
-    fn increment(
+    async fn increment(
         &mut self,
         bucket: Resource<Bucket>,
         key: String,
@@ -130,17 +196,21 @@ impl atomics::Host for Ctx {
         Ok(self
             .bucket(&bucket)?
             .increment(&key, delta)
+            .await
             .map_err(Error::from))
     }
 
-    fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<Result<(), CasError>> {
+    async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<Result<(), CasError>> {
         let Cas {
             store,
             key,
             expected,
         } = self.table.delete(cas)?;
         Ok(
-            match store.compare_and_swap(&key, expected.as_deref(), &value) {
+            match store
+                .compare_and_swap(&key, expected.as_deref(), &value)
+                .await
+            {
                 Ok(Swap::Swapped) => Ok(()),
                 Ok(Swap::Differs(expected)) => Err(CasError::CasFailed(self.table.push(Cas {
                     store,
@@ -154,13 +224,13 @@ impl atomics::Host for Ctx {
 }
 
 impl atomics::HostCas for Ctx {
-    fn new(
+    async fn new(
         &mut self,
         bucket: Resource<Bucket>,
         key: String,
     ) -> Result<Result<Resource<Cas>, Error>> {
         let store = self.bucket(&bucket)?;
-        let expected = match store.get(&key) {
+        let expected = match store.get(&key).await {
             Ok(value) => value,
             Err(error) => return Ok(Err(error.into())),
         };
@@ -171,11 +241,11 @@ impl atomics::HostCas for Ctx {
         })?))
     }
 
-    fn current(&mut self, cas: Resource<Cas>) -> Result<Result<Option<Vec<u8>>, Error>> {
+    async fn current(&mut self, cas: Resource<Cas>) -> Result<Result<Option<Vec<u8>>, Error>> {
         Ok(Ok(self.table.get(&cas)?.expected.clone()))
     }
 
-    fn drop(&mut self, cas: Resource<Cas>) -> Result<()> {
+    async fn drop(&mut self, cas: Resource<Cas>) -> Result<()> {
         self.table.delete(cas)?;
         Ok(())
     }

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use app_manifest::AllowedHosts;
+use key_value::Hold;
 use key_value_store::KeyValue;
 use lanes::Lanes;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
@@ -55,9 +56,16 @@ pub struct Ctx {
     http: WasiHttpCtx,
     outbound_http: outbound_http::Hooks,
     memory: memory::Limit,
+    /// While a batch of a lane is handled that other hosts could take.
+    hold: Option<Hold>,
 }
 
 impl Ctx {
+    /// What is written from now on is written under this claim.
+    pub fn hold(&mut self, hold: Option<Hold>) {
+        self.hold = hold;
+    }
+
     /// A new instance's state: nothing of another instance is seen.
     fn new(grants: Arc<Grants>) -> Self {
         let mut wasi = WasiCtx::builder();
@@ -80,6 +88,7 @@ impl Ctx {
             http: WasiHttpCtx::new(),
             outbound_http: outbound_http::Hooks::new(&grants),
             memory: memory::Limit::default(),
+            hold: None,
             grants,
         }
     }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use end_to_end::store::Kind;
 use serde_json::Value;
 
 use super::compare::Difference;
-use super::deviations::Ours::{Absent, Is, Plus, Varies};
+use super::deviations::Ours::{Absent, Is, Plus, SessionStore, Varies};
 use super::deviations::{DEVIATIONS, Deviation};
 
 /// The deviations of one theme, and which of them were needed.
@@ -82,6 +83,7 @@ impl Deviation {
             .find(|named| **named == "*" || **named == case)?;
         let at = self.at.iter().find(|at| is_at_or_below(&found.at, at))?;
         let allowed = match self.ours {
+            SessionStore => found.ours == Some(Kind::of_this_run().name().into()),
             Is(json) => found.ours == serde_json::from_str(json).ok(),
             Absent => found.ours.is_none(),
             Plus(more) => {

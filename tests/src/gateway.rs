@@ -20,7 +20,7 @@ use crate::store::{Kind, Store};
 use crate::wait::eventually;
 
 /// What the line on standard output begins with.
-const LISTENING: &str = "listening on http://";
+const LISTENING: [&str; 2] = ["listening on http://", "listening on https://"];
 /// How long a start may take: it may have to compile the components.
 const START_PATIENCE: Duration = Duration::from_secs(300);
 /// Lines of the log that are kept.
@@ -121,11 +121,43 @@ impl Gateway {
         kind: Kind,
         start: impl Fn(&Path) -> Command + Send + Sync + 'static,
     ) -> Self {
+        Self::begin(|state| Store::new(kind, state), start).await
+    }
+
+    /// As [`Gateway::start`], on a Redis server of its own, to start others beside it.
+    pub async fn start_on_redis(settings: Settings) -> Self {
+        Self::start_with_store(Kind::Redis, move |state| {
+            let mut command = up(state);
+            command.envs(&settings.0);
+            command
+        })
+        .await
+    }
+
+    /// Another host for the sessions of this one: with the same key-value store and the same blobs.
+    pub async fn start_beside(&self, settings: Settings) -> Self {
+        let (store, blobs) = (self.store.clone(), self.blobs());
+        let share = move |state: &Path| {
+            std::os::unix::fs::symlink(blobs, state.join("blobs")).expect("a link to the blobs");
+            store
+        };
+        let start = move |state: &Path| {
+            let mut command = up(state);
+            command.envs(&settings.0);
+            command
+        };
+        Self::begin(share, start).await
+    }
+
+    async fn begin(
+        store: impl FnOnce(&Path) -> Store,
+        start: impl Fn(&Path) -> Command + Send + Sync + 'static,
+    ) -> Self {
         let state = tempfile::tempdir().expect("a state directory");
         share_compiled_code(state.path());
         let mut gateway = Self {
             start: Box::new(start),
-            store: Store::new(kind, state.path()),
+            store: store(state.path()),
             state,
             log: Log::default(),
             process: None,
@@ -200,7 +232,8 @@ impl Gateway {
         let mut said = Some(said);
         self.log
             .follow(child.stdout.take().expect("its output"), move |line| {
-                if let Some(address) = line.strip_prefix(LISTENING)
+                let address = LISTENING.iter().find_map(|said| line.strip_prefix(said));
+                if let Some(address) = address
                     && let Some(said) = said.take()
                 {
                     let _ = said.send(address.to_owned());

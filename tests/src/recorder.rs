@@ -26,6 +26,9 @@ pub const WINDOW: usize = 32;
 /// The pause before a new connection, and before what was answered with an error is sent again.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections that are left half open at a time.
+const HALF_OPEN: usize = 4;
+
 /// How fast seconds are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
@@ -66,12 +69,27 @@ impl Recorder {
     /// As [`Recorder::start`]; there are no seconds after `last`.
     #[must_use]
     pub fn start_up_to(gateway: &Gateway, recorded: Recorded, pace: Pace, last: u32) -> Self {
+        Self::start_anywhere(gateway.addresses(), recorded, pace, last)
+    }
+
+    /// As [`Recorder::start_up_to`], where the addresses say, as behind a load balancer: when another one
+    /// is said, it connects there, and its old connection is half open from then on. It is not closed, and
+    /// what comes over it is not read.
+    #[must_use]
+    pub fn start_anywhere(
+        addresses: watch::Receiver<Option<SocketAddr>>,
+        recorded: Recorded,
+        pace: Pace,
+        last: u32,
+    ) -> Self {
         let (order, orders) = watch::channel(Order::Send);
         let (count, acked) = watch::channel(recorded.acked_count());
         let ends = Ends::default();
         let sending = Sending {
             ends: ends.clone(),
-            addresses: gateway.addresses(),
+            addresses,
+            address: None,
+            half_open: VecDeque::new(),
             orders,
             count,
             pace,
@@ -147,6 +165,10 @@ struct Sending {
     ends: Ends,
     recorded: Recorded,
     addresses: watch::Receiver<Option<SocketAddr>>,
+    /// Where it is connected to.
+    address: Option<SocketAddr>,
+    /// Connections that were left without a word.
+    half_open: VecDeque<AudioSocket>,
     orders: watch::Receiver<Order>,
     count: watch::Sender<usize>,
     pace: Pace,
@@ -180,6 +202,7 @@ impl Sending {
                 }
                 continue;
             };
+            self.address = Some(address);
             let (session, role) = (self.recorded.session(), self.recorded.role());
             if let Ok(socket) = AudioSocket::try_open(address, session, role).await
                 && self.connection(socket).await.is_break()
@@ -248,6 +271,17 @@ impl Sending {
                 },
                 () = pause => {}
                 _ = self.orders.changed() => {}
+                Ok(()) = self.addresses.changed() => {
+                    let address = *self.addresses.borrow();
+                    // None: the process is gone, and the connection ends by itself.
+                    if address.is_some() && address != self.address {
+                        self.half_open.push_back(socket);
+                        if self.half_open.len() > HALF_OPEN {
+                            self.half_open.pop_front();
+                        }
+                        return ControlFlow::Continue(());
+                    }
+                }
             }
         }
     }

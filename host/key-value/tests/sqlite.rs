@@ -166,3 +166,35 @@ fn many_can_open_a_new_file_at_once() {
         assert_eq!(open(&path).list_keys(None).unwrap().keys.len(), THREADS);
     }
 }
+
+#[test]
+fn a_file_that_is_damaged_in_the_middle_is_told_and_what_is_whole_is_read() {
+    let (_directory, path) = fresh();
+    let store = open(&path);
+    let value = "v".repeat(3_000);
+    let entries: Vec<_> = (0..200)
+        .map(|number| entry(&format!("key-{number:03}"), &value))
+        .collect();
+    store.set_many(&entries).unwrap();
+    drop(store);
+    // All is in the one file now. Its first pages, with the schema, stay whole.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 64 * 1024].fill(0xa5);
+    std::fs::write(&path, &bytes).unwrap();
+
+    let store = open(&path);
+    let (mut whole, mut damaged) = (0, 0);
+    for (key, value) in &entries {
+        match store.get(key) {
+            Ok(Some(found)) if found == *value => whole += 1,
+            Err(KvError::Damaged { message, .. }) => {
+                assert!(message.contains("restore"), "{message}");
+                damaged += 1;
+            }
+            // Neither another value nor none.
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+    assert!(whole > 0 && damaged > 0, "{whole} {damaged}");
+}

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 
 use crate::{
-    close_frame,
+    Over, close_frame,
     connection::{self, End},
     events::Event,
     handle::Side,
@@ -27,6 +27,9 @@ impl Registry {
             Err(no_place) => {
                 let (code, reason) = refusal(no_place);
                 tracing::warn!(lane, reason, "a client socket was refused");
+                if code == close_frame::TRY_LATER {
+                    self.counters.over.add(Over::Places);
+                }
                 return connection::refuse(ws, code, reason, &self.limits).await;
             }
         };

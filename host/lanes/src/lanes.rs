@@ -9,7 +9,7 @@ use tokio_tungstenite::WebSocketStream;
 use url::Url;
 
 use crate::{
-    DrainReport, HandleError, LaneError, Limits, Observer, SocketError, Stats, TimerError,
+    DrainReport, HandleError, LaneError, Limits, Observer, Over, SocketError, Stats, TimerError,
     close_frame::sendable,
     connect::default_tls,
     events::{CallId, Event, Payload, SocketToken},
@@ -122,7 +122,11 @@ impl Lanes {
     /// `UnknownSocket`, also when it is closing; `Full`; `TooLarge`: one message, or all together,
     /// could never be taken.
     pub fn send(&self, socket: &str, payloads: Vec<Payload>) -> Result<(), SocketError> {
-        self.socket(socket)?.send(payloads)
+        let sent = self.socket(socket)?.send(payloads);
+        if sent == Err(SocketError::Full) {
+            self.0.counters.over.add(Over::Unread);
+        }
+        sent
     }
 
     /// How many messages `send` would take now.
@@ -225,6 +229,11 @@ impl Lanes {
         self.0.stats()
     }
 
+    /// How often a limit or rule was not kept, since the start.
+    pub fn over(&self, over: Over) -> u64 {
+        self.0.counters.over.get(over)
+    }
+
     fn socket(&self, token: &str) -> Result<Arc<Socket>, SocketError> {
         self.0.socket(token).ok_or(SocketError::UnknownSocket)
     }
@@ -233,7 +242,10 @@ impl Lanes {
         self.check_size(&body)?;
         let left = self.0.in_lane(lane, |lane, state| {
             let space = lane.messages.try_reserve(body.len());
-            let space = space.ok_or(LaneError::Full)?;
+            let space = space.ok_or_else(|| {
+                self.0.counters.over.add(Over::LaneMessages);
+                LaneError::Full
+            })?;
             let message = Event::Message { call, body };
             state.queue.push(message, Some(space), self.0.queued_now());
             Ok(())

@@ -22,6 +22,7 @@ mod lanes;
 pub mod limits;
 mod outbound;
 mod outbox;
+mod over;
 mod queue;
 mod registry;
 mod space;
@@ -33,6 +34,7 @@ pub use errors::{HandleError, LaneError, SocketError, TimerError};
 pub use events::{CallId, Event, Payload, SocketToken};
 pub use lanes::{Batch, Lanes, Mailbox, OutboundPolicy, Target};
 pub use limits::Limits;
+pub use over::Over;
 pub use stats::{Observer, Stats};
 
 pub use tokio_tungstenite::tungstenite::Utf8Bytes;

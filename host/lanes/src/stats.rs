@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::over::Counts;
+
 /// Is told what cannot be counted afterwards. It must not block.
 pub trait Observer: Send + Sync + 'static {
     /// A batch is handed to the mailbox: its oldest event has waited for so long.
@@ -53,6 +55,7 @@ pub(crate) struct Counters {
     pub(crate) retries: AtomicU64,
     pub(crate) failed_batches: AtomicU64,
     pub(crate) handed_over: AtomicU64,
+    pub(crate) over: Counts,
 }
 
 impl Counters {

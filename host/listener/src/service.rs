@@ -17,6 +17,10 @@ pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// A client's WebSocket after the handshake.
 pub type ClientSocket = WebSocketStream<TokioIo<Upgraded>>;
 
+/// In the extensions of a request that came over TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct Encrypted;
+
 /// What becomes of an upgrade request.
 #[derive(Debug)]
 pub enum Admit {

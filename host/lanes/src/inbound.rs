@@ -6,11 +6,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 
 use crate::{
-    close_frame,
+    Standing, close_frame,
     connection::{self, End},
     events::Event,
     handle::Side,
     registry::{NoPlace, Registry},
+    stats::Counters,
 };
 
 impl Registry {
@@ -19,13 +20,15 @@ impl Registry {
         ws: WebSocketStream<S>,
         lane: &str,
         context: &str,
+        standing: &Standing,
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut registration = match self.register(Side::Client, lane, context) {
+        let mut registration = match self.register(Side::Client, lane, context, standing) {
             Ok(registration) => registration,
             Err(no_place) => {
                 let (code, reason) = refusal(no_place);
+                Counters::add(&self.counters.sockets_refused);
                 tracing::warn!(lane, reason, "a client socket was refused");
                 return connection::refuse(ws, code, reason, &self.limits).await;
             }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Admit, Body, Limits, Service, answer, connections::Place, handshake};
+use crate::{Admit, Body, Limits, Serve, Service, answer, connections::Place, handshake};
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -93,8 +93,8 @@ async fn upgrade(
     }
     let upgraded = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
-    let (lane, context) = match shared.service.admit(parts.clone()).await {
-        Admit::Accept { lane, context } => (lane, context),
+    let (protocol, take) = match shared.service.admit(parts.clone()).await {
+        Admit::Accept { protocol, serve } => (protocol, serve),
         Admit::Refuse(refusal) => return refusal.map(answer::whole),
         Admit::NotWebSocket => {
             return shared.service.http(Request::from_parts(parts, body)).await;
@@ -102,29 +102,23 @@ async fn upgrade(
     };
     match handshake::check(&parts.headers) {
         Ok(accept_key) => {
-            let hand_over = hand_over(Arc::clone(shared), place, upgraded, lane, context);
+            let hand_over = hand_over(Arc::clone(shared), place, upgraded, take);
             shared.tasks.spawn(hand_over);
-            handshake::accept(&accept_key)
+            handshake::accept(&accept_key, protocol)
         }
         Err(refusal) => handshake::refuse(refusal),
     }
 }
 
 /// Waits until the answer to the handshake is out, then gives the connection to the service.
-async fn hand_over(
-    shared: Arc<Shared>,
-    _place: Arc<Place>,
-    upgraded: OnUpgrade,
-    lane: String,
-    context: String,
-) {
+async fn hand_over(shared: Arc<Shared>, _place: Arc<Place>, upgraded: OnUpgrade, take: Serve) {
     let serving = async {
         match upgraded.await {
             Ok(upgraded) => {
                 let config = Some(shared.limits.websocket);
                 let io = TokioIo::new(upgraded);
                 let socket = WebSocketStream::from_raw_socket(io, Role::Server, config).await;
-                shared.service.websocket(socket, lane, context).await;
+                take(socket).await;
             }
             Err(error) => tracing::debug!(%error, "a client left during its handshake"),
         }

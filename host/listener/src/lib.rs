@@ -16,6 +16,6 @@ pub use connections::Connections;
 pub use drain::DrainReport;
 pub use limits::Limits;
 pub use listener::Listener;
-pub use service::{Admit, Body, BoxError, ClientSocket, Service};
+pub use service::{Admit, Body, BoxError, ClientSocket, Serve, Service};
 
 pub use tokio_util::sync::CancellationToken;

@@ -35,10 +35,20 @@ impl Service for Echo {
     fn admit(&self, request: Parts) -> BoxFuture<'static, Admit> {
         async move {
             match request.uri.path() {
-                "/ws" => Admit::Accept {
-                    lane: "lane".to_owned(),
-                    context: request.uri.query().unwrap_or_default().to_owned(),
-                },
+                "/ws" => {
+                    let hello = format!("lane {}", request.uri.query().unwrap_or_default());
+                    Admit::Accept {
+                        // The first of those that are offered.
+                        protocol: request
+                            .headers
+                            .get("sec-websocket-protocol")
+                            .map(|offered| {
+                                let offered = offered.to_str().unwrap();
+                                offered.split(',').next().unwrap().parse().unwrap()
+                            }),
+                        serve: Box::new(|socket| echo(socket, hello).boxed()),
+                    }
+                }
                 "/no" => Admit::Refuse(
                     Response::builder()
                         .status(403)
@@ -67,23 +77,14 @@ impl Service for Echo {
         }
         .boxed()
     }
+}
 
-    fn websocket(
-        &self,
-        mut socket: ClientSocket,
-        lane: String,
-        context: String,
-    ) -> BoxFuture<'static, ()> {
-        async move {
-            let hello = Message::text(format!("{lane} {context}"));
-            socket.send(hello).await.unwrap();
-            while let Some(Ok(message)) = socket.next().await {
-                if message.is_text() && socket.send(message).await.is_err() {
-                    break;
-                }
-            }
+async fn echo(mut socket: ClientSocket, hello: String) {
+    socket.send(Message::text(hello)).await.unwrap();
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_text() && socket.send(message).await.is_err() {
+            break;
         }
-        .boxed()
     }
 }
 
@@ -145,10 +146,25 @@ async fn http_and_websocket_share_the_port() {
     let url = format!("ws://{}/ws?a=b", server.address);
     let (mut client, answer) = connect_async(url).await.unwrap();
     assert!(!answer.headers().contains_key("sec-websocket-extensions"));
+    assert!(!answer.headers().contains_key("sec-websocket-protocol"));
     let hello = client.next().await.unwrap().unwrap();
     assert_eq!(hello, Message::text("lane a=b"));
     client.send(Message::text("x")).await.unwrap();
     assert_eq!(client.next().await.unwrap().unwrap(), Message::text("x"));
+}
+
+#[tokio::test]
+async fn the_answer_names_the_protocol_that_the_service_chose() {
+    let server = server(Limits::default()).await;
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: one, two\r\n{HANDSHAKE}");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let head = head(&mut tcp).await.to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(
+        head.contains("\r\nsec-websocket-protocol: one\r\n"),
+        "{head}"
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The glue of one stream's lane, in the order in which the component does things. It mirrors
 //! `components/audio-stream/src/{stream,client,clients,recognition,audio,control,transcript}.rs` and
 //! `components/asr-bridge/src/lib.rs`, line by line where a fault could hide: load, take the events,
-//! step, commit all at once, then acks, then actions, at most [`MAX_ROUNDS`] times. Whoever changes
+//! step, commit all at once, then acks, then actions, at most `MAX_ROUNDS` times. Whoever changes
 //! the order there changes it here.
 //!
 //! Left out, because no second of audio goes through it: windows, identity, live push, figures,

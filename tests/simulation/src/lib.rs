@@ -2,7 +2,7 @@
 //! transcript under a seeded scheduler that reorders, delays, drops, doubles, crashes and restarts,
 //! against a model that says at every step what must hold.
 //!
-//! There are no threads, no wall clock, no files and no sockets in a run: a [`World`](world::World) has
+//! There are no threads, no wall clock, no files and no sockets in a run: a [`World`] has
 //! one clock, one queue of what is going to happen, and one generator of random numbers. So a seed is a
 //! run, and a run that fails can be had again (`README.md`).
 //!

@@ -283,8 +283,23 @@ impl World {
             connection.said_ms = to;
             connection.next_end_ms = to + length;
             if let Some(sentence) = self.sentence(socket, from, to) {
+                self.say_partial(socket, from);
                 self.say_sentence(socket, &sentence);
             }
+        }
+    }
+
+    /// What it takes the sentence that begins there for, before it is sure.
+    fn say_partial(&mut self, socket: u32, from: u64) {
+        if !self.is_heads() {
+            return;
+        }
+        if let Some(connection) = self.connections.get(&socket) {
+            let sentence = format!(
+                r#"{{"begin_time":{from},"end_time":null,"text":"{NEVER_FINAL}","sentence_end":false}}"#
+            );
+            let text = result(&connection.task, &sentence);
+            self.say_text(socket, text);
         }
     }
 

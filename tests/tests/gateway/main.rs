@@ -2,6 +2,7 @@
 //! and themes can share a gateway. `cargo test -p end-to-end restart::` runs one of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access;
 mod asr_down;
 mod asr_faults;
 mod backfill;

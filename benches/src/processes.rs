@@ -42,6 +42,7 @@ impl Server {
             .env("ASR_WS_URL", asr_url);
         command
             .env("ASR_CATCH_UP_SPEED", "1000")
+            .env("MAX_CHUNK_RATE", "0")
             .env("RUST_LOG", "error");
         Server::start(command).await
     }

@@ -1,9 +1,10 @@
 //! Tokens as an operator's server gets them, and what becomes of them after a restart.
 
-use end_to_end::{Asr, Gateway, Settings};
+use end_to_end::wait::in_time;
+use end_to_end::{Asr, Gateway, Settings, build};
 use serde_json::json;
 
-use super::{ADMIN, READ, WRITE, ask, token, with_keys};
+use super::{ADMIN, READ, WRITE, WRONG, ask, token, with_keys};
 
 #[tokio::test]
 async fn a_token_says_what_it_is_for_and_wrong_requests_are_told() {
@@ -82,6 +83,31 @@ async fn a_session_is_recorded_and_finalized_with_a_token_alone() {
     let path = "/v1/sessions/by-token/result";
     let result = ask(&gateway, Some(&token), "GET", path, None).await.ok();
     assert_eq!(result["ingest_by_stream"]["teacher"]["received_chunks"], 1);
+}
+
+#[tokio::test]
+async fn feed_plays_a_file_with_a_token() {
+    let asr = Asr::start().await;
+    let gateway = Gateway::start(with_keys(&asr)).await;
+    let token = token(&gateway, "played", &json!({"scope": "write"})).await;
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../samples/interviewer.wav");
+    let feed = |key: &str| {
+        let mut feed = tokio::process::Command::new(build::feed());
+        feed.args(["--url", &format!("http://{}", gateway.address())])
+            .args(["--session", "played", "--teacher", samples, "--fast"])
+            .env("GATEWAY_API_KEY", key)
+            .kill_on_drop(true);
+        feed
+    };
+    let fed = in_time("feed ends", feed(&token).output()).await.unwrap();
+    assert!(fed.status.success(), "{fed:?}");
+    let fed = in_time("feed ends", feed(WRONG).output()).await.unwrap();
+    let said = String::from_utf8_lossy(&fed.stderr).into_owned();
+    assert!(
+        !fed.status.success() && said.contains("a valid API key"),
+        "{said}"
+    );
+    assert!(!said.contains(WRONG), "{said}");
 }
 
 #[tokio::test]

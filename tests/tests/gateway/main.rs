@@ -15,6 +15,7 @@ mod hostile;
 mod hostile_clients;
 mod identity;
 mod kept;
+mod key_names;
 mod kills;
 mod live;
 mod merged;

@@ -74,15 +74,17 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         None => None,
     };
     let metrics = (place != Place::Nowhere).then(|| Metrics::new(env!("CARGO_PKG_VERSION")));
+    let overrides: variables::Overrides = options.variable.iter().cloned().collect();
+    let environment = |name: &str| std::env::var(name).ok();
     let stores = Stores::open(
         &app,
         app_dir,
         options.state_dir.as_deref(),
         options.runtime_config_file.as_deref(),
         metrics.as_ref(),
+        (&environment, &overrides),
     )?;
-    let overrides: variables::Overrides = options.variable.iter().cloned().collect();
-    let environment = |name: &str| std::env::var(name).ok();
+    stores.check().await?;
     let simulator = match variables::missing_asr_key(&app, environment, &overrides)? {
         Some(missing) => Some(
             variables::start_simulator(missing)

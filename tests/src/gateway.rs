@@ -20,7 +20,7 @@ use crate::build;
 use crate::wait::eventually;
 
 /// What the line on standard output begins with.
-const LISTENING: &str = "listening on http://";
+const LISTENING: [&str; 2] = ["listening on http://", "listening on https://"];
 /// How long a start may take: it may have to compile the components.
 const START_PATIENCE: Duration = Duration::from_secs(300);
 /// Lines of the log that are kept.
@@ -212,7 +212,8 @@ impl Gateway {
         let mut said = Some(said);
         self.log
             .follow(child.stdout.take().expect("its output"), move |line| {
-                if let Some(address) = line.strip_prefix(LISTENING)
+                let address = LISTENING.iter().find_map(|said| line.strip_prefix(said));
+                if let Some(address) = address
                     && let Some(said) = said.take()
                 {
                     let _ = said.send(address.to_owned());

@@ -31,7 +31,7 @@ pub(crate) const TRY_LATER: u16 = 1013;
 pub(crate) fn sendable(code: u16, reason: &str) -> CloseFrame {
     let code = match code {
         0 | NO_CODE => NORMAL,
-        1000..=1003 | 1007..=1014 | 3000..=4999 => code,
+        1000..=1003 | 1007..=1013 | 3000..=4999 => code,
         _ => INTERNAL,
     };
     CloseFrame {
@@ -62,6 +62,8 @@ mod tests {
             (1011, 1011),
             (1013, 1013),
             (4321, 4321),
+            // Registered after RFC 6455: many peers take it for a breach of the protocol.
+            (1014, 1011),
             (0, 1000),
             (1005, 1000),
             (1006, 1011),

@@ -23,7 +23,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    Limits,
+    Limits, Over,
     close_frame::{self, sendable},
     events::{Event, Payload},
     handle::Socket,
@@ -111,9 +111,13 @@ where
             tokio::time::sleep(limits.write_stall).await;
         };
         let lost = |reason: &str| (End::lost(reason), None);
+        let stalled = |reason: &str| {
+            registry.counters.over.add(Over::WriteStall);
+            lost(reason)
+        };
         tokio::select! {
             () = registry.cut_off.cancelled() => return lost("the server stopped"),
-            () = overdue => return lost("the peer did not read what it was to get before the close"),
+            () = overdue => return stalled("the peer did not read what it was to get before the close"),
             ended = &mut reading => match ended {
                 ReadEnd::Closed(frame) => (End::by_peer(frame), false),
                 ReadEnd::Lost(reason) => return lost(&reason),
@@ -125,7 +129,7 @@ where
                 }
             },
             ended = &mut writing => match ended {
-                WriteEnd::Stalled => return lost("the peer takes nothing of what is sent to it"),
+                WriteEnd::Stalled => return stalled("the peer takes nothing of what is sent to it"),
                 // What the peer sent before may still be there, with its close frame.
                 WriteEnd::CloseSent | WriteEnd::Lost(_) => {
                     let rest = timeout(limits.close_handshake, &mut reading).await;
@@ -196,9 +200,9 @@ where
         socket.may_be_read().await;
         let message = match timeout(limits.silence, stream.next()).await {
             Ok(Some(Ok(message))) => message,
-            Ok(Some(Err(error))) => return read_error(error, limits),
+            Ok(Some(Err(error))) => return counted(read_error(error, limits), registry),
             Ok(None) => return ReadEnd::Lost("the connection ended".to_owned()),
-            Err(_) => return silent(limits.silence),
+            Err(_) => return counted(silent(limits.silence), registry),
         };
         let payload = match message {
             Message::Text(text) => Payload::Text(text),
@@ -208,6 +212,9 @@ where
         };
         received += 1;
         Counters::add(&registry.counters.frames_in);
+        if socket.lane.frames.is_full_for(payload.len()) {
+            registry.counters.over.add(Over::LaneQueue);
+        }
         // A full lane stops us here, and the peer by way of TCP. A socket that is closing has no
         // more to say: what it sends is thrown away, so that its close frame is reached.
         let space = tokio::select! {
@@ -224,6 +231,23 @@ where
         };
         socket.lane.push(registry, event, space);
     }
+}
+
+/// Counts what a peer was over.
+fn counted(end: ReadEnd, registry: &Registry) -> ReadEnd {
+    let over = match &end {
+        ReadEnd::Broken { code, .. } => match *code {
+            close_frame::TOO_LARGE => Some(Over::MessageBytes),
+            close_frame::NOT_UTF8 => Some(Over::Utf8),
+            close_frame::POLICY => Some(Over::Silence),
+            _ => Some(Over::Protocol),
+        },
+        ReadEnd::Closed(_) | ReadEnd::Lost(_) => None,
+    };
+    if let Some(over) = over {
+        registry.counters.over.add(over);
+    }
+    end
 }
 
 fn silent(limit: Duration) -> ReadEnd {

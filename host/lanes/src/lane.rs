@@ -40,6 +40,8 @@ pub(crate) struct State {
     /// No longer in the registry: look the name up again.
     pub(crate) retired: bool,
     pub(crate) client_sockets: usize,
+    /// Client sockets of which nobody knows yet whose they are; not among the others.
+    pub(crate) unknown_sockets: usize,
     pub(crate) outbound: HashMap<SocketToken, Arc<Socket>>,
     pub(crate) timers: HashMap<Arc<str>, Timer>,
     /// Tells one setting of a timer from the next.
@@ -52,7 +54,7 @@ impl State {
     }
 
     pub(crate) fn holds_sockets(&self) -> bool {
-        self.client_sockets > 0 || !self.outbound.is_empty()
+        self.client_sockets > 0 || self.unknown_sockets > 0 || !self.outbound.is_empty()
     }
 
     /// Nothing waits and nothing is being handled.

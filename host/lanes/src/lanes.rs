@@ -9,7 +9,8 @@ use tokio_tungstenite::WebSocketStream;
 use url::Url;
 
 use crate::{
-    DrainReport, HandleError, LaneError, Limits, Observer, SocketError, Stats, TimerError,
+    Account, DrainReport, HandleError, LaneError, Limits, Observer, Over, SocketError, Stats,
+    TimerError,
     close_frame::sendable,
     connect::default_tls,
     events::{CallId, Event, Payload, SocketToken},
@@ -44,6 +45,18 @@ pub trait Mailbox: Send + Sync + 'static {
 pub trait OutboundPolicy: Send + Sync {
     /// Whether a connection to this `ws` or `wss` URL is allowed.
     fn allows(&self, url: &Url) -> bool;
+}
+
+/// Which place a client's socket takes. One for which there is none is closed with 1013.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// One of its lane's.
+    #[default]
+    Plain,
+    /// One of its lane's, and one of this account's.
+    Counted(Account),
+    /// Nobody knows yet whose it is: one of those that its lane has for such sockets.
+    Unknown,
 }
 
 /// Where an outbound socket goes.
@@ -112,7 +125,40 @@ impl Lanes {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        self.0.serve(ws, lane, context).await;
+        self.serve_as(ws, lane, context, &Standing::Plain).await;
+    }
+
+    /// As [`Lanes::serve`], with the place that the socket takes.
+    pub async fn serve_as<S>(
+        &self,
+        ws: WebSocketStream<S>,
+        lane: &str,
+        context: &str,
+        standing: &Standing,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        self.0.serve(ws, lane, context, standing).await;
+    }
+
+    /// It is known now whose socket this is: it takes one of its lane's places, and one of the account's.
+    /// Of a socket that was not unknown nothing is changed.
+    ///
+    /// # Errors
+    /// `UnknownSocket`; `TooMany`: then it stays as it is.
+    pub fn settle(&self, socket: &str, account: Option<&Account>) -> Result<(), SocketError> {
+        let socket = self.socket(socket)?;
+        self.0.settle(&socket, account)
+    }
+
+    /// Reads nothing from the peer for so long, at most [`Limits::pause`]. Makes no pause shorter.
+    ///
+    /// # Errors
+    /// `UnknownSocket`.
+    pub fn pause(&self, socket: &str, time: Duration) -> Result<(), SocketError> {
+        let until = tokio::time::Instant::now() + time.min(self.0.limits.pause);
+        self.socket(socket)?.pause(until);
+        Ok(())
     }
 
     /// Queues messages for the peer, all or none.
@@ -121,7 +167,11 @@ impl Lanes {
     /// `UnknownSocket`, also when it is closing; `Full`; `TooLarge`: one message, or all together,
     /// could never be taken.
     pub fn send(&self, socket: &str, payloads: Vec<Payload>) -> Result<(), SocketError> {
-        self.socket(socket)?.send(payloads)
+        let sent = self.socket(socket)?.send(payloads);
+        if sent == Err(SocketError::Full) {
+            self.0.counters.over.add(Over::Unread);
+        }
+        sent
     }
 
     /// How many messages `send` would take now.
@@ -209,6 +259,11 @@ impl Lanes {
         self.0.stats()
     }
 
+    /// How often a limit or rule was not kept, since the start.
+    pub fn over(&self, over: Over) -> u64 {
+        self.0.counters.over.get(over)
+    }
+
     fn socket(&self, token: &str) -> Result<Arc<Socket>, SocketError> {
         self.0.socket(token).ok_or(SocketError::UnknownSocket)
     }
@@ -217,7 +272,10 @@ impl Lanes {
         self.check_size(&body)?;
         let left = self.0.in_lane(lane, |lane, state| {
             let space = lane.messages.try_reserve(body.len());
-            let space = space.ok_or(LaneError::Full)?;
+            let space = space.ok_or_else(|| {
+                self.0.counters.over.add(Over::LaneMessages);
+                LaneError::Full
+            })?;
             let message = Event::Message { call, body };
             state.queue.push(message, Some(space), self.0.queued_now());
             Ok(())

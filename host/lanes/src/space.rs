@@ -59,6 +59,12 @@ impl Budget {
         })
     }
 
+    /// Whether an event would have to wait now.
+    pub(crate) fn is_full_for(&self, bytes: usize) -> bool {
+        self.events.available_permits() == 0
+            || self.bytes.available_permits() < self.clamp(bytes) as usize
+    }
+
     /// The events and bytes that are taken.
     pub(crate) fn used(&self) -> (usize, usize) {
         (
@@ -86,6 +92,7 @@ mod tests {
         let budget = Budget::new(4, 100);
         let small = budget.try_reserve(1).unwrap();
         assert!(budget.try_reserve(1000).is_none());
+        assert!(budget.is_full_for(1000) && !budget.is_full_for(99));
         drop(small);
         let large = budget.try_reserve(1000).unwrap();
         assert!(budget.try_reserve(1).is_none());

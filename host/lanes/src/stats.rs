@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::over::Counts;
+
 /// Is told what cannot be counted afterwards. It must not block.
 pub trait Observer: Send + Sync + 'static {
     /// A batch is handed to the mailbox: its oldest event has waited for so long.
@@ -34,6 +36,8 @@ pub struct Stats {
     pub frames_in: u64,
     /// Messages sent since the start.
     pub frames_out: u64,
+    /// Client sockets for which there was no place since the start.
+    pub sockets_refused: u64,
     /// Batches handled since the start, retries not counted.
     pub batches: u64,
     /// Batches given to the mailbox a second time.
@@ -47,9 +51,11 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) frames_in: AtomicU64,
     pub(crate) frames_out: AtomicU64,
+    pub(crate) sockets_refused: AtomicU64,
     pub(crate) batches: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) failed_batches: AtomicU64,
+    pub(crate) over: Counts,
 }
 
 impl Counters {

@@ -1,6 +1,7 @@
 //! One TCP port for HTTP and WebSocket.
 //!
-//! It reads requests, checks WebSocket handshakes and hands over what is left to a [`Service`]. It
+//! It reads requests, encrypted or not, checks WebSocket handshakes and hands over what is left to a
+//! [`Service`]. It
 //! must know nothing of routes, of lanes, or of what is talked about.
 
 mod answer;
@@ -10,12 +11,17 @@ mod drain;
 mod handshake;
 pub mod limits;
 mod listener;
+mod over;
 mod service;
+mod stall;
+mod tls;
 
 pub use connections::Connections;
 pub use drain::DrainReport;
 pub use limits::Limits;
 pub use listener::Listener;
-pub use service::{Admit, Body, BoxError, ClientSocket, Service};
+pub use over::Over;
+pub use service::{Admit, Body, BoxError, ClientSocket, Encrypted, Serve, Service};
+pub use tls::{Reload, Tls, TlsError};
 
 pub use tokio_util::sync::CancellationToken;

@@ -6,10 +6,22 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 /// Connections at one time, HTTP and WebSocket together.
 pub const CONNECTIONS: usize = 4096;
+/// Those of one address, behind which a whole office may be. Behind a proxy all have the proxy's.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1024;
 /// The start line and headers of a request.
 pub const HEADER_BYTES: usize = 64 * 1024;
+/// Headers of a request: what hyper has by itself.
+pub const HEADERS: usize = 100;
 /// For the start line and headers to arrive, and for an idle connection to ask again.
 pub const HEADER_READ: Duration = Duration::from_secs(30);
+/// For the TLS handshake, or the first byte of one.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// From one look at the files of certificate and key to the next.
+pub const TLS_RELOAD: Duration = Duration::from_secs(5);
+/// Bytes of a file with certificates, or with a key.
+pub const PEM_BYTES: u64 = 1024 * 1024;
+/// Without a client taking anything of its answer for this long, it is taken for gone.
+pub const WRITE_STALL: Duration = Duration::from_secs(60);
 /// For connections to end after the shutdown began.
 pub const DRAIN: Duration = Duration::from_secs(20);
 /// After an accept error that will not go away at once, such as too many open files.
@@ -23,10 +35,20 @@ pub const MESSAGE_BYTES: usize = 1024 * 1024;
 pub struct Limits {
     /// Connections at one time; the next are told 503.
     pub connections: usize,
+    /// Those of one IPv4 address, or of one IPv6 network of 64 bits; the next are told 429.
+    pub connections_per_address: usize,
     /// Bytes of a request's start line and headers (at least 8192); more is 431.
     pub header_bytes: usize,
-    /// For the headers to arrive.
+    /// Headers of a request; more is 431.
+    pub headers: usize,
+    /// For the headers to arrive, also those of the next request on a connection.
     pub header_read: Duration,
+    /// For the TLS handshake.
+    pub tls_handshake: Duration,
+    /// From one look at the files of certificate and key to the next.
+    pub tls_reload: Duration,
+    /// Without progress in writing an answer for so long a client is gone. WebSockets have their own.
+    pub write_stall: Duration,
     /// For connections to end after the shutdown began; then they are cut off.
     pub drain: Duration,
     /// After an accept error.
@@ -40,8 +62,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: CONNECTIONS,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
             header_bytes: HEADER_BYTES,
+            headers: HEADERS,
             header_read: HEADER_READ,
+            tls_handshake: TLS_HANDSHAKE,
+            tls_reload: TLS_RELOAD,
+            write_stall: WRITE_STALL,
             drain: DRAIN,
             accept_pause: ACCEPT_PAUSE,
             websocket: WebSocketConfig::default()

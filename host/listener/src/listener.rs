@@ -3,15 +3,18 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::Semaphore,
     time::{Instant, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use crate::{
-    DrainReport, Limits, Service,
+    DrainReport, Limits, Over, Service, Tls,
     connection::{self, Shared},
     connections::Connections,
 };
@@ -19,7 +22,7 @@ use crate::{
 /// Connections over the limit that are being told so. More are dropped without a word.
 const REFUSALS: usize = 64;
 /// For telling one of them.
-const REFUSAL_TIME: Duration = Duration::from_secs(1);
+pub(crate) const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// How much of its request is read for that.
 const REFUSAL_BYTES: usize = 64 * 1024;
 
@@ -28,6 +31,7 @@ const REFUSAL_BYTES: usize = 64 * 1024;
 pub struct Listener {
     socket: TcpListener,
     connections: Connections,
+    tls: Option<Tls>,
 }
 
 impl Listener {
@@ -39,7 +43,15 @@ impl Listener {
         Ok(Self {
             socket: TcpListener::bind(address).await?,
             connections: Connections::default(),
+            tls: None,
         })
+    }
+
+    /// Speaks TLS, and nothing else.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// The address that was bound.
@@ -66,14 +78,21 @@ impl Listener {
         shutdown: CancellationToken,
     ) -> DrainReport {
         let drain = limits.drain;
+        let watching = self
+            .tls
+            .clone()
+            .map(|tls| AbortOnDropHandle::new(tokio::spawn(tls.watch(limits.tls_reload))));
         let shared = Arc::new(Shared {
             service,
             limits,
             tasks: TaskTracker::new(),
             shutdown,
             cut_off: CancellationToken::new(),
+            connections: self.connections.clone(),
+            tls: self.tls.clone(),
         });
         self.accept(&shared).await;
+        drop(watching);
 
         let start = Instant::now();
         shared.tasks.close();
@@ -95,15 +114,15 @@ impl Listener {
 
     /// Accepts connections until the shutdown, then closes the port.
     async fn accept(self, shared: &Arc<Shared>) {
-        let places = Arc::new(Semaphore::new(shared.limits.connections));
+        let limits = &shared.limits;
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         loop {
             let accepted = tokio::select! {
                 () = shared.shutdown.cancelled() => return,
                 accepted = self.socket.accept() => accepted,
             };
-            let tcp = match accepted {
-                Ok((tcp, _)) => tcp,
+            let (tcp, address) = match accepted {
+                Ok((tcp, address)) => (tcp, address.ip()),
                 Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => {
                     // Too many open files, most likely: it does not go away by asking again at once.
@@ -117,16 +136,22 @@ impl Listener {
                 tracing::debug!(%error, "a connection was gone at once");
                 continue;
             }
-            if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
-                let place = self.connections.place(permit);
-                let serving = connection::serve(Arc::clone(shared), tcp, place);
-                shared.tasks.spawn(serving);
-                continue;
-            }
-            self.connections.refuse();
+            let place =
+                self.connections
+                    .place(address, limits.connections, limits.connections_per_address);
+            let over = match place {
+                Ok(place) => {
+                    let serving = connection::begin(Arc::clone(shared), tcp, place);
+                    shared.tasks.spawn(serving);
+                    continue;
+                }
+                Err(over) => over,
+            };
+            self.connections.count(over);
             if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                let tls = self.tls.clone();
                 shared.tasks.spawn(async move {
-                    let _ = timeout(REFUSAL_TIME, refuse(tcp)).await;
+                    let _ = timeout(REFUSAL_TIME, refuse(tcp, tls, over)).await;
                     drop(permit);
                 });
             }
@@ -135,10 +160,23 @@ impl Listener {
 }
 
 /// Tells a connection that there is no place for it, and lets it read that.
-async fn refuse(mut tcp: TcpStream) -> io::Result<()> {
-    tcp.write_all(&connection::no_place()).await?;
-    tcp.shutdown().await?;
-    let mut rest = (&mut tcp).take(REFUSAL_BYTES as u64);
+async fn refuse(tcp: TcpStream, tls: Option<Tls>, over: Over) -> io::Result<()> {
+    let answer = connection::no_place(over);
+    match tls {
+        Some(tls) => tell(tls.acceptor().accept(tcp).await?, &answer).await,
+        None => tell(tcp, &answer).await,
+    }
+}
+
+/// Sends an answer that the peer gets to read although it may still be sending: closing a connection
+/// with unread input resets it.
+pub(crate) async fn tell(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: &[u8],
+) -> io::Result<()> {
+    stream.write_all(answer).await?;
+    stream.shutdown().await?;
+    let mut rest = (&mut stream).take(REFUSAL_BYTES as u64);
     tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
     Ok(())
 }

@@ -1,137 +1,21 @@
 //! One port for both, over real sockets: raw ones where the request is odd.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod common;
 
-use bytes::Bytes;
-use futures::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
-use http::{Request, Response, request::Parts};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use listener::{
-    Admit, Body, CancellationToken, ClientSocket, Connections, DrainReport, Limits, Listener,
-    Service,
-};
+use std::time::Duration;
+
+use common::{HANDSHAKE, PATIENCE, eventually, head, server};
+use futures::{SinkExt, StreamExt};
+use listener::{Limits, Over};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    task::JoinHandle,
+    net::{TcpSocket, TcpStream},
 };
 use tokio_tungstenite::{
     connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest},
 };
-
-/// The longest that any test waits for anything.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-const HANDSHAKE: &str = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-/// `/ws` is a WebSocket that echoes, `/no` refuses, all else is HTTP that repeats the body.
-struct Echo;
-
-impl Service for Echo {
-    fn admit(&self, request: Parts) -> BoxFuture<'static, Admit> {
-        async move {
-            match request.uri.path() {
-                "/ws" => Admit::Accept {
-                    lane: "lane".to_owned(),
-                    context: request.uri.query().unwrap_or_default().to_owned(),
-                },
-                "/no" => Admit::Refuse(
-                    Response::builder()
-                        .status(403)
-                        .header("x-why", "because")
-                        .body(Bytes::from_static(b"no"))
-                        .unwrap(),
-                ),
-                "/panic" => panic!("asked for"),
-                _ => Admit::NotWebSocket,
-            }
-        }
-        .boxed()
-    }
-
-    fn http(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
-        async move {
-            assert_ne!(request.uri().path(), "/panic", "asked for");
-            let head = format!("{} {} ", request.method(), request.uri().path());
-            let body = request.into_body().collect().await.unwrap().to_bytes();
-            let answer = Bytes::from([head.as_bytes(), &body].concat());
-            Response::new(
-                Full::new(answer)
-                    .map_err(|never| match never {})
-                    .boxed_unsync(),
-            )
-        }
-        .boxed()
-    }
-
-    fn websocket(
-        &self,
-        mut socket: ClientSocket,
-        lane: String,
-        context: String,
-    ) -> BoxFuture<'static, ()> {
-        async move {
-            let hello = Message::text(format!("{lane} {context}"));
-            socket.send(hello).await.unwrap();
-            while let Some(Ok(message)) = socket.next().await {
-                if message.is_text() && socket.send(message).await.is_err() {
-                    break;
-                }
-            }
-        }
-        .boxed()
-    }
-}
-
-struct Server {
-    address: SocketAddr,
-    shutdown: CancellationToken,
-    connections: Connections,
-    running: JoinHandle<DrainReport>,
-}
-
-async fn server(limits: Limits) -> Server {
-    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
-    let connections = listener.connections();
-    let running = tokio::spawn(listener.run(Arc::new(Echo), limits, shutdown.clone()));
-    Server {
-        address,
-        shutdown,
-        connections,
-        running,
-    }
-}
-
-impl Server {
-    /// Sends bytes, then gives all that comes until the connection ends.
-    async fn raw(&self, request: &str) -> String {
-        let mut tcp = TcpStream::connect(self.address).await.unwrap();
-        tcp.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        let reading = tcp.read_to_end(&mut answer);
-        tokio::time::timeout(PATIENCE, reading)
-            .await
-            .expect("an end in time")
-            .unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-}
-
-/// Reads a head.
-async fn head(tcp: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let byte = tokio::time::timeout(PATIENCE, tcp.read_u8()).await.unwrap();
-        head.push(byte.unwrap());
-    }
-    String::from_utf8(head).unwrap()
-}
 
 #[tokio::test]
 async fn http_and_websocket_share_the_port() {
@@ -145,10 +29,25 @@ async fn http_and_websocket_share_the_port() {
     let url = format!("ws://{}/ws?a=b", server.address);
     let (mut client, answer) = connect_async(url).await.unwrap();
     assert!(!answer.headers().contains_key("sec-websocket-extensions"));
+    assert!(!answer.headers().contains_key("sec-websocket-protocol"));
     let hello = client.next().await.unwrap().unwrap();
     assert_eq!(hello, Message::text("lane a=b"));
     client.send(Message::text("x")).await.unwrap();
     assert_eq!(client.next().await.unwrap().unwrap(), Message::text("x"));
+}
+
+#[tokio::test]
+async fn the_answer_names_the_protocol_that_the_service_chose() {
+    let server = server(Limits::default()).await;
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: one, two\r\n{HANDSHAKE}");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let head = head(&mut tcp).await.to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(
+        head.contains("\r\nsec-websocket-protocol: one\r\n"),
+        "{head}"
+    );
 }
 
 #[tokio::test]
@@ -274,8 +173,107 @@ async fn a_head_too_large_or_too_slow_ends_the_connection() {
         ))
         .await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert_eq!(server.connections.over(Over::Headers), 1);
     // It never ends its head: `raw` waits for the end of the connection.
     server.raw("GET / HTTP/1.1\r\nHost: x\r\nX-Slow:").await;
+    assert_eq!(server.connections.over(Over::HeaderTime), 1);
+    // It asks once and then no more.
+    let answer = server.raw("GET /x HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(answer.ends_with("GET /x "), "{answer}");
+    assert_eq!(server.connections.over(Over::HeaderTime), 2);
+}
+
+#[tokio::test]
+async fn too_many_headers_are_told_431_and_no_http_400() {
+    for headers in [Limits::default().headers, 5] {
+        let limits = Limits {
+            headers,
+            ..Limits::default()
+        };
+        let server = server(limits).await;
+        for (count, status) in [(headers, 200), (headers + 1, 431)] {
+            let lines: String = (2..count).map(|n| format!("X-{n}: y\r\n")).collect();
+            let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{lines}Connection: close\r\n\r\n");
+            let answer = server.raw(&request).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(answer.starts_with(&expected), "{count} headers: {answer}");
+        }
+        eventually("it is counted", || {
+            server.connections.over(Over::Headers) == 1
+        })
+        .await;
+        let answer = server.raw("\0\0\0\0\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        eventually("it is counted", || server.connections.over(Over::Http) == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_places_and_the_next_is_told_429() {
+    let limits = Limits {
+        connections_per_address: 1,
+        ..Limits::default()
+    };
+    let server = server(limits).await;
+    let held = TcpStream::connect(server.address).await.unwrap();
+    eventually("it has a place", || server.connections.open() == 1).await;
+    let answer = server.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+    assert!(
+        answer.contains(r#"{"detail":"too many connections from this address"#),
+        "{answer}"
+    );
+    assert_eq!(server.connections.over(Over::ConnectionsPerAddress), 1);
+
+    // Another address of this machine has a place of its own.
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(server.address).await.unwrap();
+    other
+        .write_all(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(head(&mut other).await.starts_with("HTTP/1.1 200 "));
+    drop(held);
+    eventually("its place is free", || server.connections.open() == 1).await;
+    let answer = server
+        .raw("GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(answer.ends_with("GET /x "), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_ends_the_connection() {
+    let limits = Limits {
+        write_stall: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let server = server(limits).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut tcp = socket.connect(server.address).await.unwrap();
+    tcp.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    eventually("it is given up", || {
+        server.connections.over(Over::WriteStall) == 1 && server.connections.open() == 0
+    })
+    .await;
+    // Who reads slowly, but reads, gets all of it.
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut left: usize = 64 << 20;
+    let mut piece = vec![0; 4 << 20];
+    while left > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let count = slow.read(&mut piece).await.unwrap();
+        assert_ne!(count, 0, "cut off with {left} bytes left");
+        left = left.saturating_sub(count);
+    }
+    assert_eq!(server.connections.over(Over::WriteStall), 1);
 }
 
 #[tokio::test]

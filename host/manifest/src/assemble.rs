@@ -77,12 +77,13 @@ impl Draft {
             }
         }
         let settings = TriggerSettings::parse(&self.settings)?;
-        if let Some(name) = &settings.asr_simulator_unless {
+        for (key, variable) in [
+            ("asr_simulator_unless", &settings.asr_simulator_unless),
+            ("loopback_unless", &settings.loopback_unless),
+        ] {
+            let Some(name) = variable else { continue };
             self.known_variable(name).map_err(|message| {
-                Problem::new(
-                    "application.trigger.websocket.asr_simulator_unless",
-                    message,
-                )
+                Problem::new(format!("application.trigger.websocket.{key}"), message)
             })?;
         }
         let triggers = self.triggers()?;

@@ -16,6 +16,8 @@ const KEY: &str = "application.trigger.websocket";
 pub struct TriggerSettings {
     /// The variable that decides about the ASR simulator: while it is empty, the host runs its own.
     pub asr_simulator_unless: Option<String>,
+    /// The variable that holds the app's keys: while it is empty, the host serves this machine only.
+    pub loopback_unless: Option<String>,
     /// Where blobs are kept.
     pub blob_store: BlobSettings,
 }
@@ -47,6 +49,9 @@ impl TriggerSettings {
                 "asr_simulator_unless" => {
                     settings.asr_simulator_unless = Some(text(value, &key)?.to_owned());
                 }
+                "loopback_unless" => {
+                    settings.loopback_unless = Some(text(value, &key)?.to_owned());
+                }
                 "blob_store" => {
                     let table = value
                         .as_object()
@@ -56,7 +61,7 @@ impl TriggerSettings {
                 _ => {
                     return Err(Problem::new(
                         key,
-                        "unknown setting; known are asr_simulator_unless and blob_store",
+                        "unknown setting; known are asr_simulator_unless, loopback_unless and blob_store",
                     ));
                 }
             }

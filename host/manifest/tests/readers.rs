@@ -18,6 +18,7 @@ version = "1.0.0"
 
 [application.trigger.websocket]
 asr_simulator_unless = "key"
+loopback_unless = "key"
 blob_store = { type = "directory", path = "objects" }
 
 [[trigger.websocket]]
@@ -67,6 +68,7 @@ fn locked(directory: &Path) -> Value {
     let trigger_types = json!({
         "websocket": {
             "asr_simulator_unless": "key",
+            "loopback_unless": "key",
             "blob_store": {"type": "directory", "path": "objects"}
         }
     });
@@ -196,6 +198,7 @@ fn both_readers_give_the_same_application() {
         ]
     );
     assert_eq!(app.settings.asr_simulator_unless.as_deref(), Some("key"));
+    assert_eq!(app.settings.loopback_unless.as_deref(), Some("key"));
     assert_eq!(
         app.settings.blob_store,
         BlobSettings::Directory {
@@ -277,6 +280,11 @@ fn unknown_keys_are_named_with_those_that_are_known() {
     assert!(
         error.contains("application.trigger.websocket.asr_simulator:")
             && error.contains("asr_simulator_unless"),
+        "{error}"
+    );
+    let error = refused("loopback_unless = \"key\"", "loopback_unless = \"keys\"");
+    assert!(
+        error.contains("application.trigger.websocket.loopback_unless"),
         "{error}"
     );
     let error = refused("route = \"/...\"", "route = \"/...\"\nexecutor = \"x\"");

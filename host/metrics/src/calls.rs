@@ -29,6 +29,7 @@ pub struct CallFigures {
     wait: Histogram,
     trapped: Counter,
     timed_out: Counter,
+    out_of_memory: Counter,
     in_use: Gauge,
     made: Counter,
 }
@@ -58,7 +59,7 @@ impl Families {
         );
         registry.register(
             "host_component_failures",
-            "Calls that ended in a trap or took too long; the instance is thrown away",
+            "Calls that ended in a trap, took too long or asked for too much memory; the instance is thrown away",
             families.failures.clone(),
         );
         registry.register(
@@ -96,6 +97,7 @@ impl Families {
             wait: self.waits.get_or_create_owned(&labels(None)),
             trapped: failures("trap"),
             timed_out: failures("timeout"),
+            out_of_memory: failures("memory"),
             in_use: self.in_use.get_or_create_owned(&labels(None)),
             made: self.made.get_or_create_owned(&labels(None)),
         }
@@ -123,6 +125,11 @@ impl CallFigures {
     /// A call took too long.
     pub fn timed_out(&self) {
         self.timed_out.inc();
+    }
+
+    /// A call ended because it asked for more memory than it may have.
+    pub fn out_of_memory(&self) {
+        self.out_of_memory.inc();
     }
 
     /// An instance was made.
@@ -169,6 +176,7 @@ mod tests {
             "host_component_call_seconds_count{component=\"stream\",export=\"admit\"} 0\n",
             "host_component_failures_total{component=\"stream\",kind=\"trap\"} 1\n",
             "host_component_failures_total{component=\"stream\",kind=\"timeout\"} 0\n",
+            "host_component_failures_total{component=\"stream\",kind=\"memory\"} 0\n",
             "host_instance_wait_seconds_count{component=\"stream\"} 1\n",
             "host_instances_in_use{component=\"stream\"} 1\n",
             "host_instances_made_total{component=\"stream\"} 1\n",

@@ -177,6 +177,7 @@ mod tests {
             );
             sample.gauge("host_all", "All", &[("", "", 7)]);
             sample.counter("host_done", "Done", 9);
+            sample.counters("host_left", "Left", "why", &[("late", 1), ("lost", 2)]);
         });
         let text = metrics.text();
         for line in [
@@ -186,6 +187,9 @@ mod tests {
             "host_all 7\n",
             "# TYPE host_done counter\n",
             "host_done_total 9\n",
+            "# TYPE host_left counter\n",
+            "host_left_total{why=\"late\"} 1\n",
+            "host_left_total{why=\"lost\"} 2\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
@@ -48,6 +48,19 @@ impl Sample<'_> {
         self.write(|encoder| {
             let counter = ConstCounter::new(count);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+        });
+    }
+
+    /// As [`Self::counter`], one count for each value of a label.
+    pub fn counters(&mut self, name: &str, help: &str, label: &str, series: &[(&str, u64)]) {
+        self.write(|encoder| {
+            let mut counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (value, count) in series {
+                counter
+                    .encode_family(&[(label, *value)])?
+                    .encode_counter::<NoLabelSet, _, u64>(count, None)?;
+            }
+            Ok(())
         });
     }
 

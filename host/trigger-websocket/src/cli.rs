@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::limits::{LimitOptions, MAX_SECONDS};
 use crate::scrape::Mode;
 
 /// What there is without options.
@@ -21,8 +22,11 @@ const UP_HELP: &str = "\
 Examples:
   trigger-websocket up --build
       Builds the components of ./spin.toml, runs them on http://127.0.0.1:3000.
-  ASR_MODEL=my-model trigger-websocket up --from app/spin.toml --listen 0.0.0.0:80
-      Runs another app, with one of its variables set, reachable from other machines.
+  ASR_MODEL=my-model trigger-websocket up --from app/spin.toml
+      Runs another app, with one of its variables set.
+  trigger-websocket up --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+      Serves https:// and wss://, reachable from other machines. An app that says so in its manifest
+      (`loopback_unless`) must have its keys set for that.
   trigger-websocket up --listen 127.0.0.1:0 --state-dir /tmp/try
       Takes a free port, prints it, and keeps everything in one folder that can be thrown away.
 
@@ -39,7 +43,7 @@ Environment:
   RUST_LOG                       what is logged, such as `debug` or `lanes=trace,info` (default: info)
 
 It ends with status 0 when SIGTERM or Ctrl-C came and all connections were closed in order; a second \
-signal ends it at once. When it is ready it prints `listening on http://ADDRESS:PORT`.";
+signal ends it at once. When it is ready it prints `listening on http://ADDRESS:PORT`, or https://.";
 
 /// The program.
 #[derive(Debug, Parser)]
@@ -95,6 +99,20 @@ pub struct RunOptions {
     #[arg(long, value_name = "ADDRESS:PORT", env = "SPIN_HTTP_LISTEN_ADDR", default_value = DEFAULT_LISTEN)]
     pub listen: String,
 
+    /// The certificate of the port, with those that it is signed by after it, in PEM format: then
+    /// https:// and wss:// are served, and nothing else. The files are looked at again every few
+    /// seconds.
+    #[arg(long, value_name = "FILE", env = "SPIN_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Its key, in PEM format.
+    #[arg(long, value_name = "FILE", env = "SPIN_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Listen on any address although the app has no keys: whoever reaches the port may do everything.
+    #[arg(long)]
+    pub insecure: bool,
+
     /// Where stores, blobs and compiled code are kept. Default: `.spin` beside spin.toml.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -129,20 +147,16 @@ pub struct RunOptions {
     pub metrics_listen: Option<String>,
 
     /// How long a component may take for one call: a batch of events, or a request.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds_above_zero)]
+    #[arg(long, value_name = "SECONDS", env = "HOST_CALL_TIMEOUT", default_value = "60", value_parser = seconds_above_zero)]
     pub call_timeout: Duration,
-
-    /// From one ping to the next, on every WebSocket.
-    #[arg(long, value_name = "SECONDS", default_value_t = lanes::limits::PING_INTERVAL.as_secs(), value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
-    pub socket_ping_seconds: u64,
-
-    /// How long a peer may send nothing, not even the answer to a ping, before its WebSocket is closed.
-    #[arg(long, value_name = "SECONDS", default_value_t = lanes::limits::SILENCE.as_secs(), value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
-    pub socket_silence_seconds: u64,
 
     /// How long open connections and queued events have to end in order after SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub shutdown_timeout: Duration,
+
+    /// What is held and waited for at most.
+    #[command(flatten)]
+    pub limits: LimitOptions,
 }
 
 /// How the log is written.
@@ -153,9 +167,6 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
-
-/// The longest time that can be asked for.
-const MAX_SECONDS: u64 = 3_600;
 
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
@@ -232,6 +243,16 @@ mod tests {
                 .to_string()
                 .contains("NAME=VALUE")
         );
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let both = up(&["--tls-cert", "a", "--tls-key", "b"]);
+        assert_eq!(both.run.tls_key, Some(PathBuf::from("b")));
+        for one in ["--tls-cert", "--tls-key"] {
+            let options = ["trigger-websocket", "up", one, "a"];
+            assert!(Cli::try_parse_from(options).is_err(), "{one}");
+        }
     }
 
     #[test]

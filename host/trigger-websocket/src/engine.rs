@@ -9,7 +9,8 @@ use wasmtime::{
     PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
-/// Linear memory that one instance (all its composed parts together) may have, in bytes.
+/// Linear memory that one instance (all its composed parts together) may have, in bytes, unless the
+/// operator says otherwise.
 pub const MAX_INSTANCE_MEMORY: usize = 256 << 20;
 
 /// Table elements that one instance may have.
@@ -43,17 +44,18 @@ const STACK_SIZE: usize = 1 << 20;
 /// How often a running guest yields to the scheduler, so that time-outs can stop it.
 pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 
-/// Starts the engine. Compiled code is kept in `cache`, an absolute path that need not exist.
+/// Starts the engine. Compiled code is kept in `cache`, an absolute path that need not exist; a memory
+/// has at most `memory` bytes.
 ///
 /// # Errors
 /// When the cache folder cannot be used or this machine cannot run wasmtime.
-pub fn start(cache: &Path) -> wasmtime::Result<Engine> {
+pub fn start(cache: &Path, memory: usize) -> wasmtime::Result<Engine> {
     let cache = Cache::new({
         let mut config = CacheConfig::new();
         config.with_directory(cache);
         config
     })?;
-    let engine = match Engine::new(&config(cache.clone(), true)) {
+    let engine = match Engine::new(&config(cache.clone(), Some(memory))) {
         Ok(engine) => engine,
         Err(error) => {
             tracing::warn!(
@@ -61,14 +63,14 @@ pub fn start(cache: &Path) -> wasmtime::Result<Engine> {
                 "no room for the pool of memories (is the address space limited, `ulimit -v`?): \
                  each instance gets its own memory, which costs about 100 µs a new instance"
             );
-            Engine::new(&config(cache, false))?
+            Engine::new(&config(cache, None))?
         }
     };
     tick(&engine)?;
     Ok(engine)
 }
 
-fn config(cache: Cache, pooled: bool) -> Config {
+fn config(cache: Cache, pooled: Option<usize>) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model_async(true)
@@ -79,7 +81,7 @@ fn config(cache: Cache, pooled: bool) -> Config {
         .async_stack_size(STACK_SIZE * 2)
         .max_wasm_stack(STACK_SIZE)
         .cache(Some(cache));
-    if pooled {
+    if let Some(memory) = pooled {
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(MAX_INSTANCES)
             .total_core_instances(MAX_INSTANCES * 24)
@@ -91,7 +93,7 @@ fn config(cache: Cache, pooled: bool) -> Config {
             .max_tables_per_component(MAX_MEMORIES_PER_COMPONENT * 4)
             .max_component_instance_size(4 << 20)
             .max_core_instance_size(1 << 20)
-            .max_memory_size(MAX_INSTANCE_MEMORY)
+            .max_memory_size(memory)
             .table_elements(MAX_TABLE_ELEMENTS)
             .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
             .table_keep_resident(TABLE_KEEP_RESIDENT)

@@ -1,6 +1,6 @@
 //! The answers that the host itself gives to HTTP requests.
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 /// The component failed; why is in the log only.
@@ -32,12 +32,31 @@ pub fn too_large() -> Response<&'static str> {
     )
 }
 
+/// The body is broken.
+pub fn broken_body() -> Response<&'static str> {
+    answer(
+        StatusCode::BAD_REQUEST,
+        r#"{"detail":"the request body could not be read"}"#,
+    )
+}
+
+/// The body does not come.
+pub fn too_slow() -> Response<&'static str> {
+    answer(
+        StatusCode::REQUEST_TIMEOUT,
+        r#"{"detail":"the request body took too long: send it without pauses"}"#,
+    )
+}
+
 /// More requests wait than the host takes.
 pub fn busy() -> Response<&'static str> {
-    answer(
+    let mut response = answer(
         StatusCode::SERVICE_UNAVAILABLE,
         r#"{"detail":"too many requests at once, try again"}"#,
-    )
+    );
+    let seconds = HeaderValue::from_static("1");
+    response.headers_mut().insert(RETRY_AFTER, seconds);
+    response
 }
 
 fn answer(status: StatusCode, body: &'static str) -> Response<&'static str> {

@@ -8,6 +8,8 @@ use host_metrics::{AppFigures, CallFigures, LaneWait, Metrics, RequestFigures};
 use lanes::{Lanes, Observer, Stats};
 use listener::Connections;
 
+use crate::over::Overs;
+
 /// The exports of components that are called, as figures name them.
 pub const EXPORTS: [&str; 4] = ["handle", "admit", "startup", HTTP];
 
@@ -54,6 +56,7 @@ pub fn show_lanes(metrics: &Metrics, lanes: &Lanes) {
             pending_calls,
             frames_in,
             frames_out,
+            sockets_refused,
             batches,
             retries,
             failed_batches,
@@ -85,6 +88,11 @@ pub fn show_lanes(metrics: &Metrics, lanes: &Lanes) {
         sample.counter("host_frames_received", "Frames of all sockets", frames_in);
         sample.counter("host_frames_sent", "Frames to all sockets", frames_out);
         sample.counter(
+            "host_sockets_refused",
+            "WebSockets of clients for which there was no place",
+            sockets_refused,
+        );
+        sample.counter(
             "host_batches",
             "Batches of events that were handled or given up",
             batches,
@@ -114,6 +122,83 @@ pub fn show_connections(metrics: &Metrics, connections: Connections) {
             "host_connections_refused",
             "Connections for which there was no place",
             connections.refused(),
+        );
+    });
+}
+
+/// The words that `host_limit_hits_total` has for limits.
+pub const LIMITS: [&str; 15] = [
+    "connections",
+    "connections-per-address",
+    "headers",
+    "header-time",
+    "tls-handshake-time",
+    "body-bytes",
+    "body-time",
+    "requests",
+    "response-unread-time",
+    "message-bytes",
+    "lane-queue",
+    "lane-sockets",
+    "unread",
+    "unread-time",
+    "silence",
+];
+
+/// From now on the figures show who was over which limit, and who broke which protocol.
+pub fn show_limits(
+    metrics: &Metrics,
+    connections: Connections,
+    lanes: &Lanes,
+    requests: Arc<Overs>,
+) {
+    use lanes::Over as Lane;
+    use listener::Over as Port;
+
+    use crate::over::Over as Request;
+
+    let lanes = lanes.clone();
+    metrics.sample(move |sample| {
+        let port = |over| connections.over(over);
+        let counts = [
+            port(Port::Connections),
+            port(Port::ConnectionsPerAddress),
+            port(Port::Headers),
+            port(Port::HeaderTime),
+            port(Port::TlsHandshakeTime),
+            requests.get(Request::BodyBytes),
+            requests.get(Request::BodyTime),
+            requests.get(Request::Requests),
+            port(Port::WriteStall),
+            lanes.over(Lane::MessageBytes),
+            lanes.over(Lane::LaneQueue),
+            lanes.over(Lane::Places),
+            lanes.over(Lane::Unread),
+            lanes.over(Lane::WriteStall),
+            lanes.over(Lane::Silence),
+        ];
+        let series: Vec<_> = LIMITS.into_iter().zip(counts).collect();
+        sample.counters(
+            "host_limit_hits",
+            "How often a limit held somebody up or ended a connection",
+            "limit",
+            &series,
+        );
+        sample.counters(
+            "host_protocol_errors",
+            "Connections that ended because a peer broke a protocol",
+            "protocol",
+            &[
+                ("tls", port(Port::Tls)),
+                ("http", port(Port::Http)),
+                ("websocket", lanes.over(Lane::Protocol)),
+                ("utf-8", lanes.over(Lane::Utf8)),
+            ],
+        );
+        sample.counter(
+            "host_lane_messages_refused",
+            "Messages to lanes that had as many waiting as permitted",
+            lanes.over(Lane::LaneMessages),
         );
     });
 }

@@ -6,34 +6,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::Scheme;
 use http::{Request, Response, Uri};
-use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use listener::{Body, BoxError};
-use tokio::sync::Semaphore;
+use listener::{Body, BoxError, Encrypted};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use wasmtime::component::{GuestTaskId, InstancePre};
 use wasmtime::{Engine, Store, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
     ExpirationError, HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept,
     WorkerExpiration, WorkerState, WorkerStatus,
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
-use wasmtime_wasi_http::{Error, WasiHttpView};
 
+use crate::capability::memory::TooMuchMemory;
 use crate::capability::{Ctx, Grants, new_store};
 use crate::errors;
 use crate::figures::{ComponentFigures, HTTP};
+use crate::over::{Over, Overs};
+use crate::request_body::{Arrival, BegunBody, BodyLimits, LimitedBody, Watch};
 
 /// Bytes of a request's body. The largest that the app takes are audio files in base64.
 pub const MAX_REQUEST_BODY: u64 = 16 << 20;
 
+/// How long a client may pause within a request's body.
+pub const BODY_IDLE: Duration = Duration::from_secs(10);
+
 /// Requests that one component answers at a time, each in an instance of its own.
 pub const MAX_CONCURRENT_REQUESTS: usize = 128;
+
+/// Of those, at most so many with a body that is long and still coming.
+pub const MAX_COMING_REQUESTS: usize = MAX_CONCURRENT_REQUESTS / 2;
 
 /// How long a request waits for one of those before it is told to try again.
 pub const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -48,10 +55,25 @@ pub const MAX_IDLE: Duration = Duration::from_secs(30);
 pub struct HttpComponent {
     handler: ProxyHandler<Handler>,
     permits: Arc<Semaphore>,
+    /// Of those, for requests whose body is still coming.
+    coming: Arc<Semaphore>,
     grants: Arc<Grants>,
-    call_timeout: Duration,
+    limits: RequestLimits,
+    overs: Arc<Overs>,
     /// Set at the end: instances that are dropped then have not failed.
     stopping: Arc<AtomicBool>,
+}
+
+/// A request's place, and that among those whose body is still coming.
+type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+/// How much one request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// For an answer to begin, and as long again for it to end.
+    pub call_timeout: Duration,
+    /// Of the request's body.
+    pub body: BodyLimits,
 }
 
 impl Drop for HttpComponent {
@@ -61,8 +83,7 @@ impl Drop for HttpComponent {
 }
 
 impl HttpComponent {
-    /// The component that `grants` are for. An answer may take `call_timeout` to begin, and as long
-    /// again to end.
+    /// The component that `grants` are for. What requests are over is counted in `overs`.
     ///
     /// # Errors
     /// It has no HTTP handler.
@@ -70,7 +91,8 @@ impl HttpComponent {
         engine: &Engine,
         pre: InstancePre<Ctx>,
         grants: Arc<Grants>,
-        call_timeout: Duration,
+        limits: RequestLimits,
+        overs: Arc<Overs>,
     ) -> wasmtime::Result<Self> {
         let pre = ProxyPre::P3(ServicePre::new(pre)?);
         let stopping = Arc::new(AtomicBool::new(false));
@@ -78,14 +100,16 @@ impl HttpComponent {
             engine: engine.clone(),
             pre,
             grants: Arc::clone(&grants),
-            call_timeout,
+            call_timeout: limits.call_timeout,
             stopping: Arc::clone(&stopping),
         });
         Ok(Self {
             handler,
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)),
+            coming: Arc::new(Semaphore::new(MAX_COMING_REQUESTS)),
             grants,
-            call_timeout,
+            limits,
+            overs,
             stopping,
         })
     }
@@ -105,15 +129,67 @@ impl HttpComponent {
         self.grants.figures.as_ref()
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if declared_length(&request).is_some_and(|length| length > MAX_REQUEST_BODY) {
-            return plain(errors::too_large());
-        }
-        let arrived = Instant::now();
-        let waiting = Arc::clone(&self.permits).acquire_owned();
-        let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, waiting).await else {
-            return plain(errors::busy());
+    /// A place for a request, in time. Those whose body is still coming have only some of them, so
+    /// that however slowly it comes others have the rest.
+    async fn place(&self, is_whole: bool) -> Option<Permits> {
+        let waiting = async {
+            let coming = match is_whole {
+                true => None,
+                false => Some(Arc::clone(&self.coming).acquire_owned().await.ok()?),
+            };
+            let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+            Some((permit, coming))
         };
+        tokio::time::timeout(MAX_WAIT, waiting).await.ok()?
+    }
+
+    /// Counts what a request is over, and says so.
+    fn refuse(&self, over: Over) -> Response<Body> {
+        self.overs.add(over);
+        plain(match over {
+            Over::BodyBytes => errors::too_large(),
+            Over::BodyTime => errors::too_slow(),
+            Over::Requests => errors::busy(),
+        })
+    }
+
+    /// A request with the beginning of its body, or what to say when that does not come.
+    async fn begun(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<(Request<BegunBody>, Watch), Response<Body>> {
+        let watch = Watch::default();
+        let (parts, body) = absolute(request).into_parts();
+        let body = LimitedBody::new(body, self.limits.body, watch.clone());
+        let beginning = BegunBody::wait_for(body);
+        let over = match tokio::time::timeout(self.limits.call_timeout, beginning).await {
+            Ok(Ok(body)) => return Ok((Request::from_parts(parts, body), watch)),
+            Err(_) => Over::BodyTime,
+            Ok(Err(_)) => match watch.arrival() {
+                Arrival::TooLarge => Over::BodyBytes,
+                Arrival::TooSlow => Over::BodyTime,
+                // The client broke off, or its body is none: hardly anybody reads this.
+                Arrival::AwaitsClient | Arrival::InTime => {
+                    return Err(plain(errors::broken_body()));
+                }
+            },
+        };
+        Err(self.refuse(over))
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if declared_length(&request).is_some_and(|length| length > self.limits.body.bytes) {
+            return self.refuse(Over::BodyBytes);
+        }
+        let (request, watch) = match self.begun(request).await {
+            Ok(begun) => begun,
+            Err(refusal) => return refusal,
+        };
+        let arrived = Instant::now();
+        let Some(permit) = self.place(request.body().is_whole()).await else {
+            return self.refuse(Over::Requests);
+        };
+        let request = request.map(BodyExt::boxed_unsync);
         let busy = self.figures().map(|figures| {
             figures.calls.waited(arrived);
             figures.calls.in_use()
@@ -121,32 +197,28 @@ impl HttpComponent {
         let permit = (permit, busy);
         let called = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let too_large = Arc::new(AtomicBool::new(false));
-        let request = absolute(request).map(|body| {
-            LimitedBody {
-                body,
-                left: MAX_REQUEST_BODY,
-                exceeded: Arc::clone(&too_large),
-            }
-            .boxed_unsync()
-        });
         // A task of its own, with the permit: when the client goes away the component is still at it.
         let handler = self.handler.clone();
         let handling = tokio::spawn(async move { (handler.handle((), request).await, permit) });
         let handled = handling.await;
+        // A guest that spins ends with another error than one that waits too long.
+        let failed = !matches!(&handled, Ok((Ok(_), _)));
+        let timed_out = failed && called.elapsed() >= self.limits.call_timeout;
         if let Some(figures) = self.figures() {
             figures.calls.called(HTTP, called);
-            // A guest that spins ends with another error than one that waits too long.
-            let failed = !matches!(&handled, Ok((Ok(_), _)));
-            if failed && called.elapsed() >= self.call_timeout {
+            if timed_out {
                 figures.calls.timed_out();
             }
         }
         let Ok((answer, permit)) = handled else {
             return plain(errors::internal());
         };
-        if too_large.load(Ordering::Acquire) {
-            return plain(errors::too_large());
+        match watch.arrival() {
+            Arrival::TooLarge => return self.refuse(Over::BodyBytes),
+            Arrival::TooSlow => return self.refuse(Over::BodyTime),
+            // It was the client that the component waited for.
+            Arrival::AwaitsClient if timed_out => return self.refuse(Over::BodyTime),
+            Arrival::AwaitsClient | Arrival::InTime => {}
         }
         match answer {
             // The instance is busy until the body has been sent: so is the permit, which the
@@ -194,6 +266,10 @@ fn declared_length(request: &Request<Incoming>) -> Option<u64> {
 
 /// Gives the URI scheme and authority, which a component may ask for, from the `Host` header.
 fn absolute<B>(mut request: Request<B>) -> Request<B> {
+    let scheme = match request.extensions().get::<Encrypted>() {
+        Some(Encrypted) => Scheme::HTTPS,
+        None => Scheme::HTTP,
+    };
     let host = request
         .headers()
         .get(HOST)
@@ -203,57 +279,12 @@ fn absolute<B>(mut request: Request<B>) -> Request<B> {
         parts.authority = host.and_then(|host| host.as_slice().try_into().ok());
     }
     if parts.authority.is_some() {
-        parts.scheme.get_or_insert(Scheme::HTTP);
+        parts.scheme.get_or_insert(scheme);
         if let Ok(uri) = Uri::from_parts(parts) {
             *request.uri_mut() = uri;
         }
     }
     request
-}
-
-/// A request's body that breaks off, and says so, when it is over the limit.
-struct LimitedBody {
-    body: Incoming,
-    left: u64,
-    exceeded: Arc<AtomicBool>,
-}
-
-impl http_body::Body for LimitedBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => return Poll::Pending,
-        };
-        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        match self.left.checked_sub(length) {
-            Some(left) => {
-                self.left = left;
-                Poll::Ready(Some(Ok(frame)))
-            }
-            None => {
-                self.exceeded.store(true, Ordering::Release);
-                Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(
-                    MAX_REQUEST_BODY,
-                )))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 struct Handler {
@@ -361,7 +392,10 @@ impl WorkerState for Worker {
             if let Some(figures) = &self.grants.figures
                 && !is_time_out(&error)
             {
-                figures.calls.trapped();
+                match error.root_cause().is::<TooMuchMemory>() {
+                    true => figures.calls.out_of_memory(),
+                    false => figures.calls.trapped(),
+                }
             }
             tracing::warn!(
                 component = self.grants.component,

@@ -11,6 +11,7 @@ use wasmtime::component::Accessor;
 use wasmtime::{Engine, Store};
 
 use crate::bindings::{App, AppPre};
+use crate::capability::memory::TooMuchMemory;
 use crate::capability::{Ctx, Grants, new_store};
 use crate::figures::ComponentFigures;
 
@@ -32,9 +33,12 @@ pub enum CallError {
     /// It took too long.
     #[error("the component did not finish within {} s", .0.as_secs())]
     TimedOut(Duration),
-    /// A trap: a panic, memory over the limit, or a fault of the host's.
+    /// A trap: a panic, or a fault of the host's.
     #[error("the component failed: {0}")]
     Trapped(String),
+    /// It asked for more memory than it may have.
+    #[error("the component failed: {0}")]
+    OutOfMemory(String),
 }
 
 /// The instances of one component.
@@ -144,6 +148,7 @@ impl InstancePool {
             Ok(_) => {}
             Err(CallError::TimedOut(_)) => figures.timed_out(),
             Err(CallError::Trapped(_)) => figures.trapped(),
+            Err(CallError::OutOfMemory(_)) => figures.out_of_memory(),
         }
         answer
     }
@@ -161,7 +166,10 @@ impl InstancePool {
                     trace = format!("{error:?}"),
                     "the component failed: {reason}"
                 );
-                Err(CallError::Trapped(reason))
+                Err(match error.root_cause().is::<TooMuchMemory>() {
+                    true => CallError::OutOfMemory(reason),
+                    false => CallError::Trapped(reason),
+                })
             }
             Err(_) => {
                 tracing::warn!(

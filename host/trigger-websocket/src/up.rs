@@ -21,13 +21,14 @@ use crate::capability::{self, Ctx, Grants};
 use crate::cli::RunOptions;
 use crate::components::{Prepared, prepare};
 use crate::figures::{self, ComponentFigures};
-use crate::http_component::HttpComponent;
+use crate::http_component::{HttpComponent, RequestLimits};
 use crate::instance_pool::{InstancePool, PoolLimits};
 use crate::mailbox::AppMailbox;
+use crate::over::Overs;
 use crate::scrape::{Apart, Place};
 use crate::service::{AppService, Target};
 use crate::stores::Stores;
-use crate::{engine, resume, scrape, startup, variables};
+use crate::{doors, engine, open_files, resume, scrape, startup, variables};
 
 /// Connections that are still open may take a moment longer than the sockets in them.
 pub const LISTENER_GRACE: Duration = Duration::from_secs(1);
@@ -47,23 +48,23 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
              component to its spin.toml"
         );
     }
-    if options.socket_silence_seconds <= options.socket_ping_seconds {
-        bail!(
-            "a WebSocket would be closed before its ping can be answered: make --socket-silence-seconds \
-             ({}) larger than --socket-ping-seconds ({})",
-            options.socket_silence_seconds,
-            options.socket_ping_seconds
-        );
-    }
+    options.limits.check()?;
+    open_files::allow(options.limits.limit_connections);
+    let overrides: variables::Overrides = options.variable.iter().cloned().collect();
+    let environment = |name: &str| std::env::var(name).ok();
     // First what fails most often and takes no time.
-    let listener = Listener::bind(options.listen.as_str())
-        .await
-        .with_context(|| {
-            format!(
-                "cannot listen on {}: choose another address with --listen",
-                options.listen
-            )
-        })?;
+    let tls = doors::certificate(options)?;
+    let reach = doors::addresses(options, &app, environment, &overrides).await?;
+    let mut listener = Listener::bind(reach.as_slice()).await.with_context(|| {
+        format!(
+            "cannot listen on {}: choose another address with --listen",
+            options.listen
+        )
+    })?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        listener = listener.with_tls(tls);
+    }
     let address = listener
         .local_addr()
         .context("cannot read the address that was bound")?;
@@ -74,8 +75,6 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         None => None,
     };
     let metrics = (place != Place::Nowhere).then(|| Metrics::new(env!("CARGO_PKG_VERSION")));
-    let overrides: variables::Overrides = options.variable.iter().cloned().collect();
-    let environment = |name: &str| std::env::var(name).ok();
     let stores = Stores::open(
         &app,
         app_dir,
@@ -101,10 +100,10 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         stores.kinds(),
         simulator_url.as_deref(),
     )?;
-    let engine = engine::start(&stores.cache())
+    let engine = engine::start(&stores.cache(), options.limits.memory())
         .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot start WebAssembly with {}", stores.cache().display()))?;
-    let lanes = Lanes::new(socket_limits(options), Arc::new(CheckedBefore))
+    let lanes = Lanes::new(options.limits.lanes(), Arc::new(CheckedBefore))
         .context("cannot set up TLS for outbound sockets")?;
     tracing::info!(
         "preparing components: compiled once, then loaded from {}",
@@ -118,6 +117,7 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         lanes: lanes.clone(),
         options,
         metrics: metrics.as_ref(),
+        overs: Arc::new(Overs::default()),
     };
     // As the operator gave them: what the simulator stands in for is checked too.
     let given = variables::resolve(&app, environment, &overrides, stores.kinds(), None)?;
@@ -125,10 +125,19 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     let mut service = assembly.assemble(&app, prepared)?;
     if let Some(metrics) = &metrics {
         figures::show_lanes(metrics, &lanes);
-        figures::show_connections(metrics, listener.connections());
+        let connections = listener.connections();
+        figures::show_connections(metrics, connections.clone());
+        let overs = Arc::clone(&assembly.overs);
+        figures::show_limits(metrics, connections, &lanes, overs);
         service = service.with_figures(metrics, place == Place::Port);
-        let address = apart.as_ref().map_or(address, Apart::address);
-        tracing::info!("figures for Prometheus: http://{address}{}", scrape::PATH);
+        let (scheme, address) = match &apart {
+            Some(apart) => ("http", apart.address()),
+            None => (scheme, address),
+        };
+        tracing::info!(
+            "figures for Prometheus: {scheme}://{address}{}",
+            scrape::PATH
+        );
     }
     let end = CancellationToken::new();
     let scraped = apart
@@ -138,9 +147,9 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     announce(&app, &stores, started);
     // The one line on standard output that programs wait for; nobody has to.
     let mut stdout = std::io::stdout();
-    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+    let _ = writeln!(stdout, "listening on {scheme}://{address}").and_then(|()| stdout.flush());
 
-    serve(listener, service, lanes, signals, options.shutdown_timeout).await;
+    serve(listener, service, lanes, signals, options).await;
     end.cancel();
     if let Some(scraped) = scraped {
         let _ = scraped.await;
@@ -184,6 +193,8 @@ struct Assembly<'a> {
     lanes: Lanes,
     options: &'a RunOptions,
     metrics: Option<&'a Metrics>,
+    /// What requests are over.
+    overs: Arc<Overs>,
 }
 
 impl Assembly<'_> {
@@ -203,6 +214,7 @@ impl Assembly<'_> {
             allowed_outbound_hosts: Arc::new(AllowedHosts::resolve(component, &self.variables)?),
             blobs: Arc::clone(&self.stores.blobs),
             lanes: self.lanes.clone(),
+            memory: self.options.limits.memory(),
             figures: self
                 .metrics
                 .map(|metrics| ComponentFigures::new(metrics, &component.id)),
@@ -236,6 +248,7 @@ impl Assembly<'_> {
                 allowed_outbound_hosts: Arc::new(AllowedHosts::default()),
                 blobs: Arc::clone(&self.stores.blobs),
                 lanes: self.lanes.clone(),
+                memory: self.options.limits.memory(),
                 figures: None,
             };
             let pre = app_pre(id, pre.clone())?;
@@ -260,7 +273,11 @@ impl Assembly<'_> {
                         &self.engine,
                         pre.clone(),
                         Arc::clone(&grants),
-                        self.options.call_timeout,
+                        RequestLimits {
+                            call_timeout: self.options.call_timeout,
+                            body: self.options.limits.body(),
+                        },
+                        Arc::clone(&self.overs),
                     )
                 })
                 .transpose()
@@ -375,14 +392,11 @@ async fn serve(
     service: AppService,
     lanes: Lanes,
     mut signals: Signals,
-    limit: Duration,
+    options: &RunOptions,
 ) {
+    let limit = options.shutdown_timeout;
     let shutdown = CancellationToken::new();
-    let limits = listener::Limits {
-        drain: limit + LISTENER_GRACE,
-        websocket: lanes::Limits::default().websocket_config(),
-        ..listener::Limits::default()
-    };
+    let limits = options.limits.port(limit + LISTENER_GRACE);
     let listening = tokio::spawn(listener.run(Arc::new(service), limits, shutdown.clone()));
     let name = signals.next().await;
     tracing::info!("{name}: closing connections, at most {} s", limit.as_secs());
@@ -403,15 +417,6 @@ async fn serve(
         took_ms = drained.took.as_millis() as u64,
         "stopped"
     );
-}
-
-/// What the operator decides of the lanes' limits; the others are named in that crate.
-fn socket_limits(options: &RunOptions) -> lanes::Limits {
-    lanes::Limits {
-        ping_interval: Duration::from_secs(options.socket_ping_seconds),
-        silence: Duration::from_secs(options.socket_silence_seconds),
-        ..lanes::Limits::default()
-    }
 }
 
 /// The folder that an app's manifest is in.

@@ -49,7 +49,32 @@ pub fn missing_asr_key<'a>(
     environment: impl Fn(&str) -> Option<String>,
     given: &Overrides,
 ) -> Result<Option<&'a str>, VariableError> {
-    let Some(name) = app.settings.asr_simulator_unless.as_deref() else {
+    let name = app.settings.asr_simulator_unless.as_deref();
+    when_empty(name, app, environment, given)
+}
+
+/// The variable with the app's keys, when it has none although its manifest asks for some: then only
+/// this machine may reach it.
+///
+/// # Errors
+/// A required variable is not set, or an override names none of the app's.
+pub fn missing_keys<'a>(
+    app: &'a App,
+    environment: impl Fn(&str) -> Option<String>,
+    given: &Overrides,
+) -> Result<Option<&'a str>, VariableError> {
+    let name = app.settings.loopback_unless.as_deref();
+    when_empty(name, app, environment, given)
+}
+
+/// The name, if there is one and the variable of that name is empty.
+fn when_empty<'a>(
+    name: Option<&'a str>,
+    app: &App,
+    environment: impl Fn(&str) -> Option<String>,
+    given: &Overrides,
+) -> Result<Option<&'a str>, VariableError> {
+    let Some(name) = name else {
         return Ok(None);
     };
     let variables = Variables::resolve(app, environment, given)?;

@@ -2,10 +2,10 @@
 //! that is long. Below: chunks that are missing, late or nonsense, and clients that press.
 
 mod chunks;
-mod memory;
+pub mod memory;
 mod pressure;
 mod silence;
-mod wire;
+pub mod wire;
 
 use std::time::{Duration, Instant};
 

@@ -2,6 +2,7 @@
 //! and themes can share a gateway. `cargo test -p end-to-end restart::` runs one of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access;
 mod asr_down;
 mod asr_faults;
 mod backfill;
@@ -10,7 +11,9 @@ mod blob_store_s3;
 mod client_faults;
 mod conformance;
 mod deletion;
+mod encrypted;
 mod hostile;
+mod hostile_clients;
 mod identity;
 mod kept;
 mod kills;

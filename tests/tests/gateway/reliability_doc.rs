@@ -160,3 +160,35 @@ fn every_test_of_a_fault_is_in_the_row_of_its_number() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// docs/limits.md names tests and constants too, each behind its file.
+#[test]
+fn the_tests_and_constants_that_the_page_of_limits_names_are_in_the_sources() {
+    let page = fs::read_to_string(workspace().join("docs/limits.md")).expect("the page");
+    let sources = sources();
+    let (mut file, mut wrong, mut found) = (None, Vec::new(), 0);
+    for text in page.split('`').skip(1).step_by(2) {
+        let is_word = |of: fn(char) -> bool| text.chars().all(|letter| of(letter) || letter == '_');
+        if text.ends_with(".rs") {
+            file = Some(text);
+            continue;
+        }
+        let item = if is_word(|letter| letter.is_ascii_uppercase()) && !text.starts_with("HOST_") {
+            format!("const {text}:")
+        } else if text.matches('_').count() > 3
+            && is_word(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+        {
+            format!("fn {text}(")
+        } else {
+            continue;
+        };
+        found += 1;
+        match file.map(|file| (file, find(&sources, file))) {
+            Some((_, Ok(text))) if text.contains(&item) => {}
+            Some((file, Ok(_))) => wrong.push(format!("{file} has no `{item}`")),
+            Some((_, Err(why))) => wrong.push(why),
+            None => wrong.push(format!("no file before `{item}`")),
+        }
+    }
+    assert!(wrong.is_empty() && found > 30, "{found}: {wrong:#?}");
+}

@@ -8,7 +8,28 @@ use crate::settings::MAX_LATE_RANGES;
 
 /// A set of seconds: ranges in order, disjoint and not adjacent, first and last second of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<(u32, u32)>")]
 pub struct Late(Vec<(u32, u32)>);
+
+/// A stored list that is damaged: nobody knows which seconds it meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("late seconds are stored as ranges from 1 on that do not end before they begin")]
+pub struct NotRanges;
+
+impl TryFrom<Vec<(u32, u32)>> for Late {
+    type Error = NotRanges;
+
+    fn try_from(stored: Vec<(u32, u32)>) -> Result<Late, NotRanges> {
+        let mut late = Late::default();
+        for (first, last) in stored {
+            if first == 0 || first > last {
+                return Err(NotRanges);
+            }
+            late.add(first, last);
+        }
+        Ok(late)
+    }
+}
 
 impl Late {
     /// Adds a second. Beyond [`MAX_LATE_RANGES`] ranges the two that are nearest to each other become
@@ -106,6 +127,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Found by fuzzing: counting them went below zero.
+    #[test]
+    fn stored_ranges_are_in_order_or_refused() {
+        let read = serde_json::from_str::<Late>;
+        assert!(read("[[3,2]]").is_err());
+        assert!(read("[[0,2]]").is_err());
+        let late = read("[[7,9],[1,2],[3,3]]").unwrap();
+        assert_eq!(late.ranges().collect::<Vec<_>>(), [(1, 3), (7, 9)]);
+        assert_eq!(serde_json::to_string(&late).unwrap(), "[[1,3],[7,9]]");
+    }
 
     fn seconds(late: &Late) -> BTreeSet<u32> {
         late.ranges().flat_map(|(f, l)| f..=l).collect()

@@ -43,6 +43,8 @@ pub struct Grants {
     pub blobs: Arc<Blobs>,
     /// The app's lanes, with the sockets and timers.
     pub lanes: Lanes,
+    /// Bytes of memory that an instance of it may have.
+    pub memory: usize,
     /// What it is counted with; none where nobody wants figures.
     pub figures: Option<ComponentFigures>,
 }
@@ -79,7 +81,7 @@ impl Ctx {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound_http: outbound_http::Hooks::new(&grants),
-            memory: memory::Limit::default(),
+            memory: memory::Limit::new(grants.memory),
             grants,
         }
     }

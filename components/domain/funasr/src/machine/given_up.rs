@@ -18,7 +18,9 @@ impl Machine<'_> {
         self.state.arrivals = Arrivals::default();
         self.state.held.clear();
         self.state.late = Late::default();
-        self.state.final_ms = u64::from(self.state.stored) * SECOND_MS;
+        // Final time never goes back, whatever a stored record says is stored.
+        let stored_ms = u64::from(self.state.stored) * SECOND_MS;
+        self.state.final_ms = self.state.final_ms.max(stored_ms);
         self.state.from_ms = self.state.final_ms;
         for id in std::mem::take(&mut self.state.flushes) {
             let untranscribed = 0;

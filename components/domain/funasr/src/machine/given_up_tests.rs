@@ -137,3 +137,13 @@ fn a_task_goes_on_when_what_it_was_sent_is_covered_and_ends_when_more_is() {
     slow.now += 10_000;
     assert_eq!(sent(&slow.start("s2")), [(21, 30)]);
 }
+
+/// Found by fuzzing: a record that has lost how much is stored.
+#[test]
+fn final_time_does_not_go_back_with_a_reset() {
+    let mut stream = Stream::new();
+    stream.state =
+        serde_json::from_str(r#"{"final_ms":3500,"sent":9,"phase":{"at":"idle"}}"#).unwrap();
+    stream.give([Input::Reset]);
+    assert_eq!(stream.state.status().final_ms, 3_500);
+}

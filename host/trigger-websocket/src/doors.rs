@@ -1,0 +1,159 @@
+//! Who can reach the port: on which addresses it listens, and with which certificate. An app without
+//! keys does for everybody what it is asked to do, so it is kept to this machine.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, bail};
+use app_manifest::App;
+use listener::Tls;
+
+use crate::cli::RunOptions;
+use crate::variables::{self, Overrides};
+
+/// The certificate and its key, if the operator names them.
+///
+/// # Errors
+/// They cannot be used; the message says what to change.
+pub fn certificate(options: &RunOptions) -> anyhow::Result<Option<Tls>> {
+    let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) else {
+        return Ok(None);
+    };
+    let tls = Tls::load(certificate, key)
+        .context("no TLS with the files of --tls-cert and --tls-key: name a pair in PEM format")?;
+    Ok(Some(tls))
+}
+
+/// The addresses to listen on, of which the first that can be had is taken.
+///
+/// # Errors
+/// The name stands for no address, or for one that others can reach although the app has no keys.
+pub async fn addresses(
+    options: &RunOptions,
+    app: &App,
+    environment: impl Fn(&str) -> Option<String>,
+    given: &Overrides,
+) -> anyhow::Result<Vec<SocketAddr>> {
+    let listen = options.listen.as_str();
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host(listen)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on {listen}: write an address and a port, such as 127.0.0.1:3000"
+            )
+        })?
+        .collect();
+    let Some(exposed) = addresses.iter().find(|address| !is_loopback(address)) else {
+        return Ok(addresses);
+    };
+    match variables::missing_keys(app, environment, given)? {
+        Some(missing) if options.insecure => {
+            let setting = missing.to_ascii_uppercase();
+            tracing::warn!(
+                "--insecure: no {setting}, and others can reach {listen}: whoever does may read, change \
+                 and delete everything"
+            );
+        }
+        Some(missing) => {
+            let setting = missing.to_ascii_uppercase();
+            bail!(
+                "{setting} is empty, so whoever reaches {exposed} could read, change and delete \
+                 everything: set {setting}, or listen on this machine only (--listen 127.0.0.1:{}), or \
+                 say --insecure if something else keeps others out",
+                exposed.port()
+            );
+        }
+        None if app.settings.loopback_unless.is_some() && options.tls_cert.is_none() => {
+            tracing::warn!(
+                "others can reach {listen} and it speaks no TLS: keys and audio can be read on the way. \
+                 Name a certificate with --tls-cert and --tls-key, or have a proxy speak TLS"
+            );
+        }
+        None => {}
+    }
+    Ok(addresses)
+}
+
+/// An IPv4 address may come dressed as an IPv6 one.
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn app(setting: &str) -> App {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = format!(
+            r#"
+            spin_manifest_version = 2
+            [application]
+            name = "test"
+            [application.trigger.websocket]
+            {setting}
+            [variables]
+            keys = {{ default = "", secret = true }}
+            [[trigger.websocket]]
+            route = "/..."
+            component = "a"
+            [component.a]
+            source = "a.wasm"
+            "#
+        );
+        let file = folder.path().join("spin.toml");
+        std::fs::write(&file, manifest).unwrap();
+        std::fs::write(folder.path().join("a.wasm"), "").unwrap();
+        App::from_spin_toml(&file).unwrap()
+    }
+
+    async fn listens(app: &App, listen: &str, more: &[&str], keys: &str) -> Result<(), String> {
+        let options = ["host", "--listen", listen].iter().chain(more);
+        let options = Cli::try_parse_from(options).unwrap().run;
+        let environment = |name: &str| (name == "KEYS").then(|| keys.to_owned());
+        addresses(&options, app, environment, &Overrides::new())
+            .await
+            .map(|addresses| assert!(!addresses.is_empty()))
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    #[tokio::test]
+    async fn without_keys_only_this_machine_is_served_unless_it_is_said() {
+        let app = app(r#"loopback_unless = "keys""#);
+        for address in [
+            "127.0.0.1:0",
+            "127.1.2.3:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+        ] {
+            listens(&app, address, &[], "").await.unwrap();
+        }
+        for address in [
+            "0.0.0.0:80",
+            "[::]:80",
+            "192.0.2.1:80",
+            "[::ffff:192.0.2.1]:80",
+        ] {
+            let error = listens(&app, address, &[], " ").await.unwrap_err();
+            for part in ["KEYS is empty", "--insecure", "--listen 127.0.0.1:80"] {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+            listens(&app, address, &["--insecure"], "").await.unwrap();
+            listens(&app, address, &[], "a-key").await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_app_that_asks_for_no_keys_listens_anywhere() {
+        listens(&app(""), "0.0.0.0:80", &[], "").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_refused_with_an_example() {
+        let error = listens(&app(""), "nothing", &[], "").await.unwrap_err();
+        assert!(error.contains("127.0.0.1:3000"), "{error}");
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
 use crate::asr::Asr;
+use crate::blobs::Blobs;
 use crate::build;
 use crate::wait::eventually;
 
@@ -59,6 +60,7 @@ type Start = dyn Fn(&Path) -> Command + Send + Sync;
 pub struct Gateway {
     start: Box<Start>,
     state: TempDir,
+    blobs: Blobs,
     log: Log,
     process: Option<Process>,
     /// Where it listens now; none while it does not run.
@@ -112,9 +114,30 @@ impl Gateway {
     /// Starts one by a command of the caller's, which is given the state directory.
     pub async fn start_by(start: impl Fn(&Path) -> Command + Send + Sync + 'static) -> Self {
         let state = tempfile::tempdir().expect("a state directory");
+        let blobs = Blobs::new(state.path());
+        Self::start_in(state, blobs, Box::new(start)).await
+    }
+
+    /// Starts the app that keeps its objects on S3 itself, on a host that has no part in it.
+    pub async fn start_with_objects_of_its_own(settings: Settings) -> Self {
+        let state = tempfile::tempdir().expect("a state directory");
+        let start = move |state: &Path| {
+            let mut command = host();
+            command.arg("up").arg("--from").arg(build::manifest_of_s3());
+            command.args(["--listen", "127.0.0.1:0", "--state-dir"]);
+            command.arg(state).envs(&settings.0);
+            // The host keeps objects in a directory, if anybody gives it any.
+            command.env("SPIN_VARIABLE_BLOB_STORE", "directory");
+            command
+        };
+        Self::start_in(state, Blobs::on_s3(), Box::new(start)).await
+    }
+
+    async fn start_in(state: TempDir, blobs: Blobs, start: Box<Start>) -> Self {
         share_compiled_code(state.path());
         let mut gateway = Self {
-            start: Box::new(start),
+            start,
+            blobs,
             state,
             log: Log::default(),
             process: None,
@@ -180,6 +203,7 @@ impl Gateway {
     fn spawn(&self) -> (Child, oneshot::Receiver<String>) {
         let mut command = (self.start)(self.state.path());
         command
+            .envs(self.blobs.variables())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -224,10 +248,10 @@ impl Gateway {
         self.state.path()
     }
 
-    /// Where its blob store keeps its objects.
+    /// The objects of its blob store.
     #[must_use]
-    pub fn blobs(&self) -> PathBuf {
-        self.state.path().join("blobs")
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
     }
 
     /// All that it said so far, in all its runs.

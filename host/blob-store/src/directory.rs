@@ -25,6 +25,7 @@ const ATTRIBUTE: &str = "user.object";
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     store: Arc<LocalFileSystem>,
+    root: Arc<Path>,
     /// The file system turned out to have no attributes: do not ask again.
     no_attributes: Arc<AtomicBool>,
 }
@@ -37,8 +38,13 @@ impl Directory {
         let store = LocalFileSystem::new_with_prefix(root)?;
         Ok(Self {
             store: Arc::new(store),
+            root: root.into(),
             no_attributes: Arc::new(AtomicBool::new(false)),
         })
+    }
+
+    pub(crate) fn place(&self) -> String {
+        self.root.display().to_string()
     }
 
     pub(crate) async fn put(
@@ -111,7 +117,15 @@ impl Directory {
             Ok(found) => Ok(Some(found.bytes().await?)),
             Err(Error::Precondition { .. }) => Ok(None),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => match self.head(key).await? {
+                Some(found) if offset >= found.size => {
+                    let size = found.size;
+                    Err(BlobError::Refused(format!(
+                        "a range from {offset} on is beyond the object's {size} bytes"
+                    )))
+                }
+                _ => Err(error.into()),
+            },
         }
     }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use app_manifest::{App, BlobSettings, KeyValueSettings, RuntimeConfig};
-use blob_store::BlobStore;
+use blob_store::{BlobError, BlobStore, Choice};
 use host_metrics::Metrics;
 use key_value_store::{Durability, KeyValue, SqliteStore};
 
 use crate::measured::{self, Blobs};
-use crate::variables::StoreKinds;
+use crate::variables::{self, Overrides, StoreKinds};
 
 /// The state directory, below the app's, when nobody names one.
 const DEFAULT_STATE_DIR: &str = ".spin";
@@ -35,16 +35,19 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens all stores that components of the app name; they are measured if there are figures.
+    /// Opens all stores that components of the app name; they are measured if there are figures. The
+    /// blob store's settings are read from `environment` and `given`.
     ///
     /// # Errors
-    /// A folder or file cannot be used, or a store is named that nobody has configured.
+    /// A folder or file cannot be used, a store is named that nobody has configured, or the blob
+    /// store's settings are wrong.
     pub fn open(
         app: &App,
         app_dir: &Path,
         state_dir: Option<&Path>,
         runtime_config: Option<&Path>,
         metrics: Option<&Metrics>,
+        (environment, given): (&dyn Fn(&str) -> Option<String>, &Overrides),
     ) -> anyhow::Result<Self> {
         let default_config = app_dir.join(DEFAULT_RUNTIME_CONFIG);
         let runtime_config =
@@ -75,16 +78,36 @@ impl Stores {
                 file.display()
             ));
         }
-        let BlobSettings::Directory { path } = &app.settings.blob_store;
-        let root = state_dir.join(path);
-        let blobs = Arc::new(Blobs::new(BlobStore::directory(&root)?, metrics));
-        description.push(format!("blobs: {}, {}", blobs.kind(), root.display()));
+        let choice = Choice::read(|name| variables::host_setting(name, environment, given))?;
+        let blobs = match choice {
+            Choice::S3(settings) => BlobStore::s3(&settings)?,
+            Choice::Directory => {
+                let BlobSettings::Directory { path } = &app.settings.blob_store;
+                BlobStore::directory(&state_dir.join(path))?
+            }
+        };
+        description.push(format!("blobs: {}, {}", blobs.kind(), blobs.place()));
+        let blobs = Arc::new(Blobs::new(blobs, metrics));
         Ok(Self {
             state_dir,
             key_value,
             blobs,
             description,
         })
+    }
+
+    /// Asks the blob store whether it can be used. One that is not there now may come: that is logged.
+    ///
+    /// # Errors
+    /// It will not come by itself: there is no such bucket, or the key may not use it.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        match self.blobs.check().await {
+            Err(error @ BlobError::Unavailable(_)) => {
+                tracing::warn!(%error, "nothing can be stored until it is back");
+                Ok(())
+            }
+            checked => checked.context("the blob store's first answer"),
+        }
     }
 
     /// Where compiled code is kept.
@@ -145,17 +168,17 @@ mod tests {
         App::from_spin_toml(&path).unwrap()
     }
 
+    fn open(app: &App, folder: &Path, state_dir: Option<&Path>) -> anyhow::Result<Stores> {
+        let settings: (&dyn Fn(&str) -> Option<String>, _) = (&|_| None, &Overrides::new());
+        Stores::open(app, folder, state_dir, None, None, settings)
+    }
+
     #[test]
     fn everything_is_in_the_state_directory() {
         let folder = tempfile::tempdir().unwrap();
-        let stores = Stores::open(
-            &app(folder.path(), "\"default\""),
-            folder.path(),
-            None,
-            None,
-            None,
-        );
+        let stores = open(&app(folder.path(), "\"default\""), folder.path(), None);
         let stores = stores.unwrap();
+        assert_eq!(stores.kinds().blob_store, "directory");
         let state = folder.path().canonicalize().unwrap().join(".spin");
         assert_eq!(stores.state_dir, state);
         assert!(state.join("sqlite_key_value.db").exists());
@@ -167,7 +190,7 @@ mod tests {
     fn an_unknown_store_is_refused_with_advice() {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path(), "\"default\", \"other\"");
-        let Err(error) = Stores::open(&app, folder.path(), None, None, None) else {
+        let Err(error) = open(&app, folder.path(), None) else {
             panic!("opened a store that is not configured");
         };
         assert!(
@@ -182,9 +205,47 @@ mod tests {
         let app = app(folder.path(), "");
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let Err(error) = Stores::open(&app, folder.path(), Some(&file), None, None) else {
+        let Err(error) = open(&app, folder.path(), Some(&file)) else {
             panic!("took a file for a folder");
         };
         assert!(error.to_string().contains("--state-dir"), "{error}");
+    }
+
+    #[test]
+    fn blobs_are_on_s3_when_the_environment_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path(), "");
+        let with = |endpoint: &'static str| {
+            let environment = move |name: &str| match name {
+                "BLOB_STORE" => Some("s3".to_owned()),
+                "S3_ENDPOINT" => Some(endpoint.to_owned()),
+                "S3_BUCKET" => Some("not-this-one".to_owned()),
+                "SPIN_VARIABLE_S3_BUCKET" => Some("interviews".to_owned()),
+                "S3_ACCESS_KEY_ID" | "S3_SECRET_ACCESS_KEY" => Some("key-1".to_owned()),
+                _ => None,
+            };
+            let given = Overrides::new();
+            Stores::open(
+                &app,
+                folder.path(),
+                None,
+                None,
+                None,
+                (&environment, &given),
+            )
+        };
+        let stores = with("https://r2.invalid").unwrap();
+        assert_eq!(stores.kinds().blob_store, "s3");
+        let shown = stores.description.join("\n");
+        assert!(
+            shown.contains("s3, https://r2.invalid/interviews/"),
+            "{shown}"
+        );
+        assert!(!shown.contains("key-1"), "{shown}");
+        assert!(!folder.path().join(".spin/blobs").exists());
+        let Err(error) = with("http://r2.invalid") else {
+            panic!("took an endpoint without TLS");
+        };
+        assert!(error.to_string().contains("S3_ENDPOINT is"), "{error}");
     }
 }

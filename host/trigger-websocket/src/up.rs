@@ -81,7 +81,9 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         options.state_dir.as_deref(),
         options.runtime_config_file.as_deref(),
         metrics.as_ref(),
+        (&environment, &overrides),
     )?;
+    stores.check().await?;
     let simulator = match variables::missing_asr_key(&app, environment, &overrides)? {
         Some(missing) => Some(
             variables::start_simulator(missing)

@@ -26,6 +26,20 @@ pub struct StoreKinds {
 /// Values given by whoever starts the host, from the command line.
 pub type Overrides = BTreeMap<String, String>;
 
+/// The value of a setting of the host's own, by its name in the environment: from the command line, else
+/// with `SPIN_VARIABLE_` before it, else as it is. The app need not declare it.
+pub fn host_setting(
+    name: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    given: &Overrides,
+) -> Option<String> {
+    given
+        .get(&name.to_ascii_lowercase())
+        .cloned()
+        .or_else(|| environment(&format!("SPIN_VARIABLE_{name}")))
+        .or_else(|| environment(name))
+}
+
 /// The variable that must be set for the real ASR service, when it is not: then the simulator runs.
 ///
 /// # Errors
@@ -143,6 +157,22 @@ mod tests {
         "#;
         std::fs::write(&path, manifest).unwrap();
         App::from_spin_toml(&path).unwrap()
+    }
+
+    #[test]
+    fn the_nearest_value_of_a_host_setting_wins() {
+        let environment = |name: &str| match name {
+            "SPIN_VARIABLE_S3_BUCKET" => Some("spin".to_owned()),
+            "S3_BUCKET" | "S3_REGION" => Some("plain".to_owned()),
+            _ => None,
+        };
+        let given = Overrides::from([("s3_bucket".to_owned(), "given".to_owned())]);
+        let none = Overrides::new();
+        let value = |name, given| host_setting(name, &environment, given);
+        assert_eq!(value("S3_BUCKET", &given).as_deref(), Some("given"));
+        assert_eq!(value("S3_BUCKET", &none).as_deref(), Some("spin"));
+        assert_eq!(value("S3_REGION", &none).as_deref(), Some("plain"));
+        assert_eq!(value("S3_PREFIX", &none), None);
     }
 
     #[test]

@@ -415,8 +415,8 @@ pub static BLOB_STORE: Setting<Line> = Setting {
     name: "blob_store",
     default: "blob-store",
     rule: Line,
-    meaning: "What /health says of the store of audio and results. The host sets it, from its \
-              runtime-config.toml.",
+    meaning: "Where the host keeps audio and results: `directory`, which it is when not set, or \
+              `s3`, with the settings in [r2.md](r2.md). /health says it.",
     secret: false,
     original: false,
 };

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use end_to_end::blobs;
 use serde_json::Value;
 
 use super::compare::Difference;
-use super::deviations::Ours::{Absent, Is, Plus, Varies};
+use super::deviations::Ours::{Absent, BlobStore, Is, Plus, Varies};
 use super::deviations::{DEVIATIONS, Deviation};
 
 /// The deviations of one theme, and which of them were needed.
@@ -83,6 +84,14 @@ impl Deviation {
         let at = self.at.iter().find(|at| is_at_or_below(&found.at, at))?;
         let allowed = match self.ours {
             Is(json) => found.ours == serde_json::from_str(json).ok(),
+            BlobStore => {
+                let kind = if blobs::are_on_s3() {
+                    "s3"
+                } else {
+                    "directory"
+                };
+                found.ours == Some(kind.into())
+            }
             Absent => found.ours.is_none(),
             Plus(more) => {
                 let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_i64);

@@ -5,6 +5,7 @@
 //!
 //! The client and the ASR service run in this process: their time is not counted.
 
+mod hostile;
 mod load;
 mod long_session;
 mod measure;
@@ -52,6 +53,12 @@ enum Command {
         #[arg(long, default_value_t = 4)]
         per_second: u32,
     },
+    /// A client in real time, alone and beside others that mean no good.
+    Hostile {
+        /// How long each part takes.
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
+    },
     /// The native program; started by the benchmark itself.
     #[command(hide = true)]
     Native {
@@ -82,6 +89,9 @@ async fn main() -> anyhow::Result<()> {
                 per_second,
             };
             return long_session::run(&arguments.host, &session).await;
+        }
+        Some(Command::Hostile { seconds }) => {
+            return hostile::run(&arguments.host, seconds).await;
         }
         None => {}
     }

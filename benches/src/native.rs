@@ -107,10 +107,14 @@ impl Service for Streams {
             }
             _ => None,
         };
+        let lanes = self.0.clone();
         let admit = match lane {
             Some(lane) => Admit::Accept {
-                lane: lane.to_string(),
-                context: stream::CLIENT.into(),
+                protocol: None,
+                serve: Box::new(move |socket: ClientSocket| {
+                    async move { lanes.serve(socket, &lane.to_string(), stream::CLIENT).await }
+                        .boxed()
+                }),
             },
             None => Admit::NotWebSocket,
         };
@@ -125,15 +129,5 @@ impl Service for Streams {
             .map_err(|never| match never {})
             .boxed_unsync();
         async { Response::new(body) }.boxed()
-    }
-
-    fn websocket(
-        &self,
-        socket: ClientSocket,
-        lane: String,
-        context: String,
-    ) -> BoxFuture<'static, ()> {
-        let lanes = self.0.clone();
-        async move { lanes.serve(socket, &lane, &context).await }.boxed()
     }
 }

@@ -21,16 +21,28 @@ pub struct Server {
 impl Server {
     /// The real host on this repository's spin.toml.
     pub async fn host(binary: &Path, state: &Path, asr_url: &str) -> anyhow::Result<Server> {
+        Self::host_with(binary, state, asr_url, &[]).await
+    }
+
+    /// As [`Server::host`], with options more.
+    pub async fn host_with(
+        binary: &Path,
+        state: &Path,
+        asr_url: &str,
+        options: &[&str],
+    ) -> anyhow::Result<Server> {
         let mut command = Command::new(binary);
         command
             .arg("up")
             .args(["--listen", "127.0.0.1:0", "--state-dir"])
-            .arg(state);
+            .arg(state)
+            .args(options);
         command
             .env("ALIYUN_DASHSCOPE_API_KEY", "bench")
             .env("ASR_WS_URL", asr_url);
         command
             .env("ASR_CATCH_UP_SPEED", "1000")
+            .env("MAX_CHUNK_RATE", "0")
             .env("RUST_LOG", "error");
         Server::start(command).await
     }

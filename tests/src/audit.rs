@@ -11,11 +11,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 
 use asr_simulator::mark;
 use serde_json::Value;
 
+use crate::blobs::Blobs;
 use crate::client::AudioSocket;
 use crate::gateway::Gateway;
 
@@ -205,8 +205,8 @@ pub struct Documents {
     pub merged: BTreeMap<String, Value>,
     /// `GET events` by role: the last 2000 of them.
     pub events: BTreeMap<String, Value>,
-    /// The directory of the blob store.
-    pub blobs: PathBuf,
+    /// The objects of the blob store.
+    pub blobs: Blobs,
 }
 
 impl Documents {
@@ -217,8 +217,8 @@ impl Documents {
     pub async fn fetch(gateway: &Gateway, session: &str) -> Self {
         let finalized = gateway.finalize(session).await;
         let key = finalized["result_key"].as_str().expect("a result's key");
-        let file = std::fs::read(gateway.blobs().join(key))
-            .unwrap_or_else(|error| panic!("{session}: {key}: {error}"));
+        let file = gateway.blobs().read(key);
+        let file = file.unwrap_or_else(|| panic!("{session}: {key} is not there"));
         let result = serde_json::from_slice(&file)
             .unwrap_or_else(|error| panic!("{session}: {key} is no JSON: {error}"));
         let get = async |path: String| {
@@ -233,7 +233,7 @@ impl Documents {
             raw: BTreeMap::new(),
             merged: BTreeMap::new(),
             events: BTreeMap::new(),
-            blobs: gateway.blobs(),
+            blobs: gateway.blobs().clone(),
         };
         for role in ROLES {
             let page = |view: &str| format!("utterances?stream_role={role}&view={view}&limit=1000");

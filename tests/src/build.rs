@@ -17,12 +17,14 @@ pub const GATEWAY_NO_BUILD: &str = "GATEWAY_NO_BUILD";
 
 const HOST: &str = "trigger-websocket";
 const FEED: &str = "feed";
-const COMPONENTS: [&str; 5] = [
+const COMPOSE: &str = "compose";
+const COMPONENTS: [&str; 6] = [
     "http-routes",
     "audio-stream",
     "session-state",
     "asr-bridge",
     "finalizer",
+    "blob-store-s3",
 ];
 const WASM: &str = "wasm32-wasip2";
 
@@ -40,6 +42,12 @@ pub fn workspace() -> &'static Path {
 #[must_use]
 pub fn manifest() -> PathBuf {
     workspace().join("spin.toml")
+}
+
+/// The manifest of the app that keeps its objects on S3 itself.
+#[must_use]
+pub fn manifest_of_s3() -> PathBuf {
+    workspace().join("spin-s3.toml")
 }
 
 /// The host's program, built with the components the first time that somebody asks.
@@ -89,6 +97,14 @@ fn build() -> PathBuf {
             components.args(["--package", component]);
         }
         run(&mut components);
+        // As spin-s3.toml has it.
+        run(cargo_build(&target).args(["--bin", COMPOSE]));
+        let built = workspace().join("target").join(WASM).join("release");
+        let mut compose = Command::new(target.join("release").join(COMPOSE));
+        compose.arg(built.join("finalizer.wasm"));
+        compose.arg("--with").arg(built.join("blob_store_s3.wasm"));
+        compose.arg("--output").arg(built.join("finalizer_s3.wasm"));
+        run(&mut compose);
     }
     assert!(
         path.is_file(),

@@ -54,6 +54,8 @@ pub struct AudioSocket {
     session: String,
     role: String,
     channel: Channel,
+    /// The WebSocket protocol that the answer to the handshake names.
+    pub protocol: Option<String>,
     /// It asked for live frames, or is there for nothing else.
     is_subscribed: bool,
     /// The number of the last live frame that came.
@@ -117,7 +119,19 @@ impl Gateway {
     /// # Errors
     /// The handshake is refused.
     pub async fn open_path(&self, path: &str) -> Result<AudioSocket, Refused> {
-        match connect(self.address(), path).await {
+        self.open_with(path, &[]).await
+    }
+
+    /// As [`Gateway::open_path`], with headers.
+    ///
+    /// # Errors
+    /// The handshake is refused.
+    pub async fn open_with(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<AudioSocket, Refused> {
+        match connect(self.address(), path, headers).await {
             Ok(socket) => Ok(socket),
             Err(NoSocket::Refused(refused)) => Err(refused),
             Err(NoSocket::Lost(error)) => panic!("{path}: {error}"),
@@ -134,14 +148,25 @@ enum NoSocket {
 }
 
 /// Opens a path as it is written.
-async fn connect(address: SocketAddr, path: &str) -> Result<AudioSocket, NoSocket> {
+async fn connect(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<AudioSocket, NoSocket> {
     let request = format!("ws://{address}{path}").into_client_request();
+    let mut request = request.expect("a request");
+    for (name, value) in headers {
+        let value = value.parse().expect("a header's value");
+        request.headers_mut().append(*name, value);
+    }
     let config = WebSocketConfig::default().max_write_buffer_size(64 << 20);
-    let connecting = connect_async_with_config(request.expect("a request"), Some(config), true);
+    let connecting = connect_async_with_config(request, Some(config), true);
     match in_time("the handshake", connecting).await {
-        Ok((socket, _)) => {
+        Ok((socket, answer)) => {
             let channel = Channel::of(path);
+            let protocol = answer.headers().get("sec-websocket-protocol");
             Ok(AudioSocket {
+                protocol: protocol.map(|name| name.to_str().expect("a name").to_owned()),
                 socket,
                 session: String::new(),
                 role: String::new(),
@@ -173,7 +198,7 @@ impl AudioSocket {
     /// # Errors
     /// It refuses, or is gone: the text says what happened.
     pub async fn try_open(address: SocketAddr, session: &str, role: &str) -> Result<Self, String> {
-        match connect(address, &format!("/v1/audio/ws/{session}/{role}")).await {
+        match connect(address, &format!("/v1/audio/ws/{session}/{role}"), &[]).await {
             Ok(mut socket) => {
                 socket.session = session.to_owned();
                 socket.role = role.to_owned();
@@ -182,6 +207,14 @@ impl AudioSocket {
             Err(NoSocket::Refused(refused)) => Err(format!("{refused:?}")),
             Err(NoSocket::Lost(error)) => Err(error.to_string()),
         }
+    }
+
+    /// Says of which session and role it is, for the frames that need it.
+    #[must_use]
+    pub fn of(mut self, session: &str, role: &str) -> Self {
+        self.session = session.to_owned();
+        self.role = role.to_owned();
+        self
     }
 
     /// Sends a JSON frame.

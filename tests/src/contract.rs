@@ -4,8 +4,8 @@
 //!
 //! Bad requests are no exception, there is a rule for them: a path that the document does not have is
 //! its `NotFound`; a method that it does not have at a path is its `MethodNotAllowed`, with exactly the
-//! other methods in `Allow`, or what the path answers to an id that is none; HEAD is GET without the
-//! body. Everything else needs its status in the document. No test provokes a 500: it never passes.
+//! other methods in `Allow`, or what the path answers to an id that is none; either is `Unauthorized` to
+//! who shows no key where keys are set; HEAD is GET without the body. Everything else needs its status in the document. No test provokes a 500: it never passes.
 
 mod documents;
 mod paths;
@@ -91,6 +91,14 @@ impl Contract {
         let wanted = if method == "HEAD" { "GET" } else { method };
         let response = match paths::find(self.0.paths(), path) {
             Found::Nothing if status == 404 => self.0.named_response("NotFound"),
+            Found::Nothing if status == 401 => self.0.named_response("Unauthorized"),
+            // A browser asked whether a page may send something.
+            Found::Item(_) | Found::Nothing if method == "OPTIONS" && status == 204 => {
+                return match answer.body.is_empty() {
+                    true => Ok(()),
+                    false => Err("a body where there is none".to_owned()),
+                };
+            }
             Found::Nothing => return Err(format!("{status} for a path that is not there")),
             Found::Item(item) => match (item.get(&wanted.to_ascii_lowercase()), status) {
                 (Some(operation), _) if wanted == wanted.to_ascii_uppercase() => {
@@ -108,6 +116,8 @@ impl Contract {
                     self.0.named_response("MethodNotAllowed")
                 }
                 (_, 400) => self.0.named_response("BadRequest"),
+                (_, 401) => self.0.named_response("Unauthorized"),
+                (_, 403) => self.0.named_response("Forbidden"),
                 (_, status) => {
                     return Err(format!("{status} for a method that the path does not have"));
                 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
 use crate::asr::Asr;
+use crate::blobs::Blobs;
 use crate::build;
 use crate::store::{Kind, Store};
 use crate::wait::eventually;
@@ -61,6 +62,7 @@ pub struct Gateway {
     start: Box<Start>,
     state: TempDir,
     store: Store,
+    blobs: Blobs,
     log: Log,
     process: Option<Process>,
     /// Where it listens now; none while it does not run.
@@ -121,7 +123,9 @@ impl Gateway {
         kind: Kind,
         start: impl Fn(&Path) -> Command + Send + Sync + 'static,
     ) -> Self {
-        Self::begin(|state| Store::new(kind, state), start).await
+        let state = tempfile::tempdir().expect("a state directory");
+        let (store, blobs) = (Store::new(kind, state.path()), Blobs::new(state.path()));
+        Self::start_in(state, store, blobs, Box::new(start)).await
     }
 
     /// As [`Gateway::start`], on a Redis server of its own, to start others beside it.
@@ -136,28 +140,42 @@ impl Gateway {
 
     /// Another host for the sessions of this one: with the same key-value store and the same blobs.
     pub async fn start_beside(&self, settings: Settings) -> Self {
-        let (store, blobs) = (self.store.clone(), self.blobs());
-        let share = move |state: &Path| {
-            std::os::unix::fs::symlink(blobs, state.join("blobs")).expect("a link to the blobs");
-            store
-        };
+        let state = tempfile::tempdir().expect("a state directory");
+        if let Blobs::Directory(blobs) = &self.blobs {
+            let link = state.path().join("blobs");
+            std::os::unix::fs::symlink(blobs, link).expect("a link to the blobs");
+        }
         let start = move |state: &Path| {
             let mut command = up(state);
             command.envs(&settings.0);
             command
         };
-        Self::begin(share, start).await
+        let (store, blobs) = (self.store.clone(), self.blobs.clone());
+        Self::start_in(state, store, blobs, Box::new(start)).await
     }
 
-    async fn begin(
-        store: impl FnOnce(&Path) -> Store,
-        start: impl Fn(&Path) -> Command + Send + Sync + 'static,
-    ) -> Self {
+    /// Starts the app that keeps its objects on S3 itself, on a host that has no part in it.
+    pub async fn start_with_objects_of_its_own(settings: Settings) -> Self {
         let state = tempfile::tempdir().expect("a state directory");
+        let start = move |state: &Path| {
+            let mut command = host();
+            command.arg("up").arg("--from").arg(build::manifest_of_s3());
+            command.args(["--listen", "127.0.0.1:0", "--state-dir"]);
+            command.arg(state).envs(&settings.0);
+            // The host keeps objects in a directory, if anybody gives it any.
+            command.env("SPIN_VARIABLE_BLOB_STORE", "directory");
+            command
+        };
+        let store = Store::new(Kind::of_this_run(), state.path());
+        Self::start_in(state, store, Blobs::on_s3(), Box::new(start)).await
+    }
+
+    async fn start_in(state: TempDir, store: Store, blobs: Blobs, start: Box<Start>) -> Self {
         share_compiled_code(state.path());
         let mut gateway = Self {
-            start: Box::new(start),
-            store: store(state.path()),
+            start,
+            store,
+            blobs,
             state,
             log: Log::default(),
             process: None,
@@ -224,6 +242,7 @@ impl Gateway {
         let mut command = (self.start)(self.state.path());
         command
             .envs(self.store.variables(self.state.path()))
+            .envs(self.blobs.variables())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -274,10 +293,10 @@ impl Gateway {
         &self.store
     }
 
-    /// Where its blob store keeps its objects.
+    /// The objects of its blob store.
     #[must_use]
-    pub fn blobs(&self) -> PathBuf {
-        self.state.path().join("blobs")
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
     }
 
     /// All that it said so far, in all its runs.

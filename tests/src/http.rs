@@ -5,11 +5,12 @@ use std::error::Error;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::contract;
@@ -71,6 +72,18 @@ pub fn request(method: &str, path: &str, body: Option<&Value>) -> Request<Full<B
         None => request.body(Full::default()),
     };
     request.expect("a request")
+}
+
+/// The request with one more header.
+#[must_use]
+pub fn with_header(
+    mut request: Request<Full<Bytes>>,
+    name: &'static str,
+    value: &str,
+) -> Request<Full<Bytes>> {
+    let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
+    request.headers_mut().append(name, value);
+    request
 }
 
 impl Gateway {
@@ -135,4 +148,19 @@ pub async fn try_send(
     .await?;
     contract::check_answer(&method, &path, &answer);
     Ok(answer)
+}
+
+/// What a path is answered that is the host's own, such as `/metrics`: head and body as they came.
+pub async fn raw_get(address: SocketAddr, path: &str) -> String {
+    in_time("the host answers", async {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.0\r\nhost: x\r\n\r\n");
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.expect("a request is sent");
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer).await;
+        read.expect("an answer that is text");
+        answer
+    })
+    .await
 }

@@ -9,6 +9,7 @@
 
 pub mod asr;
 pub mod audit;
+pub mod blobs;
 pub mod build;
 pub mod client;
 pub mod contract;

@@ -1,6 +1,7 @@
 //! The frames of a client and their answers. Nothing is sent from here: answers wait in the outbox
 //! until what they say is stored.
 
+use interview_doors::{AuthFrame, Denied, auth_ok};
 use interview_session::capture::{CapturePatch, CaptureRecord, capture_by_stream};
 use interview_session::config::ConfigPatch;
 use interview_session::frame::{ChunkFrame, ClientFrame, Incoming, parse_frame};
@@ -12,14 +13,20 @@ use interview_session::stored::{self, to_json};
 
 use crate::bindings::interview::gateway::finalization;
 use crate::bindings::interview::gateway::session_state;
+use crate::bindings::realtime::sockets::sockets;
 use crate::bindings::realtime::sockets::types::Payload;
+use crate::doors;
 use crate::figures::ChunkStatus;
 use crate::roles;
 use crate::stream::Stream;
 
 impl Stream<'_> {
     /// Serves one frame: exactly one answer, an error frame if need be.
-    pub async fn client_frame(&mut self, socket: &str, payload: &Payload) {
+    pub async fn client_frame(&mut self, socket: &str, payload: &Payload) -> Result<(), String> {
+        if let Some(frame) = doors::auth_frame(payload)? {
+            self.shown_again(socket, &frame)?;
+            return Ok(());
+        }
         let incoming = match payload {
             Payload::Text(text) => Incoming::Text(text),
             Payload::Binary(bytes) => Incoming::Binary(bytes),
@@ -30,6 +37,13 @@ impl Stream<'_> {
             Ok(ClientFrame::Status) => self
                 .ingest_by_stream()
                 .map(|ingest| Status::new(self.session, self.role, &ingest).to_json()),
+            // What it asks for is the session's, not its stream's.
+            Ok(ClientFrame::Hello { config, subscribe })
+                if (config.is_some() || subscribe.is_some()) && self.clients.is_narrow(socket) =>
+            {
+                doors::count(Denied::Forbidden.reason());
+                Err(Denied::Forbidden.to_string())
+            }
             Ok(ClientFrame::Hello { config, subscribe }) => {
                 if let Some(subscription) = subscribe {
                     self.nudges.subscribe(socket, subscription);
@@ -37,16 +51,44 @@ impl Stream<'_> {
                 self.hello(config.as_ref())
             }
             Ok(ClientFrame::CaptureStatus(patch)) => self.capture(&patch),
-            Ok(ClientFrame::Chunk(chunk)) => self.chunk(&chunk).await,
+            Ok(ClientFrame::Chunk(chunk)) => {
+                let answer = self.chunk(&chunk).await;
+                self.hold_back(socket);
+                answer
+            }
             Ok(ClientFrame::Close { reason }) => {
                 let answer = Closing::new(self.role, &reason).to_json();
                 self.outbox.push(socket, answer);
                 self.outbox.close(socket, reason);
-                return;
+                return Ok(());
             }
         };
         let answer = answer.unwrap_or_else(|detail| ErrorReply::new(detail).to_json());
         self.outbox.push(socket, answer);
+        Ok(())
+    }
+
+    /// One that is in shows a key all the same, as some clients always do.
+    fn shown_again(&mut self, socket: &str, frame: &AuthFrame<'_>) -> Result<(), String> {
+        let shown = doors::grant(frame)?;
+        match shown.and_then(|grant| grant.allows_stream(self.session, self.role)) {
+            Ok(()) => self.outbox.push(socket, auth_ok().to_owned()),
+            Err(denied) => {
+                self.clients.remove(socket);
+                doors::turn_away(socket, denied.reason());
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves a client unread that sends faster than its stream may.
+    fn hold_back(&mut self, socket: &str) {
+        let wait_ms = std::mem::take(&mut self.wait_ms);
+        if wait_ms > 0 {
+            self.counted.held_back();
+            // One that is gone sends nothing more.
+            let _ = sockets::pause(socket, wait_ms);
+        }
     }
 
     async fn chunk(&mut self, chunk: &ChunkFrame<'_>) -> Result<String, String> {
@@ -57,6 +99,7 @@ impl Stream<'_> {
             }
             Decision::Duplicate(seq) => {
                 self.ingest.duplicate(self.now);
+                self.wait_ms = self.ingest.paced(self.settings.pace, self.now);
                 self.counted.chunk(ChunkStatus::Duplicate);
                 self.changes.ingest = Some(self.ingest.to_document());
                 Ok(Ack::duplicate(self.role, seq, &self.ingest).to_json())
@@ -95,6 +138,7 @@ impl Stream<'_> {
             self.fresh.insert(seq, pcm);
         }
         self.ingest.stored(seq, self.now);
+        self.wait_ms = self.ingest.paced(self.settings.pace, self.now);
         self.counted.chunk(ChunkStatus::Stored);
         self.stored.push(seq.get());
         self.changes.ingest = Some(self.ingest.to_document());

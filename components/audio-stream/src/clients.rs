@@ -1,6 +1,8 @@
 //! Who is connected to a stream: the sockets of its clients. They are stored, so that a request can
 //! ask whether a recording is going on; after a restart of the host they name nothing any more.
 
+use interview_session::connected::Connected;
+
 use crate::bindings::realtime::sockets::sockets;
 
 /// The host takes no more clients in one lane at a time; more than this are left-overs.
@@ -9,61 +11,69 @@ const MAX_CLIENTS: usize = 16;
 /// The sockets of a stream's clients.
 #[derive(Default)]
 pub struct Clients {
-    sockets: Vec<String>,
+    clients: Vec<Connected>,
     changed: bool,
 }
 
 impl Clients {
     pub fn load(stored: Option<&str>) -> Result<Clients, String> {
-        let sockets = stored.map_or(Ok(Vec::new()), |text| {
+        let clients = stored.map_or(Ok(Vec::new()), |text| {
             serde_json::from_str(text).map_err(|error| format!("clients are damaged: {error}"))
         })?;
         Ok(Clients {
-            sockets,
+            clients,
             changed: false,
         })
     }
 
-    pub fn add(&mut self, socket: String) {
+    /// `narrow`: it may have to do with this stream only.
+    pub fn add(&mut self, socket: String, narrow: bool) {
         if self.has(&socket) {
             return;
         }
-        if self.sockets.len() >= MAX_CLIENTS {
-            self.sockets.retain(|socket| is_connected(socket));
+        if self.clients.len() >= MAX_CLIENTS {
+            self.clients.retain(is_connected);
         }
-        self.sockets.push(socket);
+        self.clients.push(Connected { socket, narrow });
         self.changed = true;
     }
 
     pub fn remove(&mut self, socket: &str) {
-        let before = self.sockets.len();
-        self.sockets.retain(|known| known != socket);
-        self.changed |= self.sockets.len() != before;
+        let before = self.clients.len();
+        self.clients.retain(|known| known.socket != socket);
+        self.changed |= self.clients.len() != before;
     }
 
     pub fn has(&self, socket: &str) -> bool {
-        self.sockets.iter().any(|known| known == socket)
+        self.clients.iter().any(|known| known.socket == socket)
+    }
+
+    /// Whether it may have to do with this stream only.
+    pub fn is_narrow(&self, socket: &str) -> bool {
+        self.clients
+            .iter()
+            .any(|known| known.narrow && known.socket == socket)
     }
 
     /// How many are there now.
     pub fn connected(&self) -> u32 {
-        let connected = self.sockets.iter().filter(|socket| is_connected(socket));
+        let connected = self.clients.iter().filter(|client| is_connected(client));
         u32::try_from(connected.count()).unwrap_or(u32::MAX)
     }
 
     /// Forgets them all.
-    pub fn take_all(&mut self) -> Vec<String> {
+    pub fn take_all(&mut self) -> Vec<Connected> {
         self.changed = false;
-        std::mem::take(&mut self.sockets)
+        std::mem::take(&mut self.clients)
     }
 
     /// What is to be stored, if anything changed. An empty list removes the record.
     pub fn take_change(&mut self) -> Option<String> {
         std::mem::take(&mut self.changed)
-            .then(|| serde_json::to_string(&self.sockets).unwrap_or_default())
+            .then(|| serde_json::to_string(&self.clients).unwrap_or_default())
     }
 }
 
-fn is_connected(socket: &str) -> bool {
-    sockets::room(socket).is_ok()
+fn is_connected(client: &Connected) -> bool {
+    sockets::room(&client.socket).is_ok()
 }

@@ -108,8 +108,8 @@ impl Stream<'_> {
         let window_actions = self.step_windows()?;
         self.carry_out(actions).await;
         self.carry_out_windows(window_actions).await;
-        for socket in self.clients.take_all() {
-            let _ = sockets::close(&socket, NORMAL, "session deleted");
+        for client in self.clients.take_all() {
+            let _ = sockets::close(&client.socket, NORMAL, "session deleted");
         }
         session_state::delete_stream(self.session.as_str(), roles::wit(self.role))
             .map_err(|error| format!("the stream cannot be deleted: {error:?}"))?;

@@ -38,6 +38,7 @@ const STATES: [(Connection, &str); 3] = [
 #[derive(Default)]
 pub struct Counted {
     chunks: [u64; CHUNK_STATUSES.len()],
+    held_back: u64,
     utterances: u64,
     latencies_ms: Vec<u64>,
     is_changed: bool,
@@ -46,6 +47,11 @@ pub struct Counted {
 impl Counted {
     pub fn chunk(&mut self, status: ChunkStatus) {
         self.chunks[status as usize] += 1;
+    }
+
+    /// A client is left unread for a while: it sends too fast.
+    pub fn held_back(&mut self) {
+        self.held_back += 1;
     }
 
     pub fn utterance(&mut self) {
@@ -78,6 +84,9 @@ impl Stream<'_> {
         if stored > 0 {
             let bytes = stored.saturating_mul(CHUNK_BYTES as u64);
             metrics::add("chunk_bytes", &of(self.role), bytes);
+        }
+        if counted.held_back > 0 {
+            metrics::add("stream_pauses", &of(self.role), counted.held_back);
         }
         if counted.utterances > 0 {
             metrics::add("utterances", &of(self.role), counted.utterances);

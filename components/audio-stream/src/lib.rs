@@ -8,6 +8,7 @@ mod changes;
 mod client;
 mod clients;
 mod control;
+mod doors;
 mod figures;
 mod identity;
 mod live;

@@ -1,6 +1,7 @@
 //! The live lane of a session: carries out what `interview_live` decides about one batch. Entries are
 //! committed before they are sent, and who got what after that.
 
+use interview_doors::{Grant, auth_ok};
 use interview_live::{
     Append, Ask, Closing, Delivery, End, EntryName, Input, Listening, LiveLane, Log, Store, Stored,
 };
@@ -10,8 +11,9 @@ use interview_session::reply::ErrorReply;
 use interview_session::role::ByRole;
 
 use crate::bindings::interview::gateway::session_state::{self, LogLength};
-use crate::bindings::realtime::sockets::types::{Event, Payload};
+use crate::bindings::realtime::sockets::types::{Event, Frames, Payload};
 use crate::bindings::realtime::sockets::{lanes, sockets, timers};
+use crate::doors::{self, UNKNOWN};
 use crate::roles;
 
 /// The one timer of the lane.
@@ -55,22 +57,18 @@ impl<'a> Batch<'a> {
 
     fn take(&mut self, event: Event) -> Result<(), String> {
         match event {
-            Event::Accepted(accepted) => {
-                let ask = Ask::from_context(&accepted.context)
-                    .ok_or("a socket of the live lane is no viewer's")?;
-                let socket = accepted.socket;
-                self.lane.take(Input::Joined { socket, ask });
+            Event::Accepted(accepted) if accepted.context.starts_with(UNKNOWN) => {
+                doors::wait_for_key(&self.name(), &accepted.socket);
             }
+            Event::Accepted(accepted) => self.join(accepted.socket, &accepted.context)?,
             Event::Closed(closed) => {
+                if closed.context.starts_with(UNKNOWN) {
+                    doors::forget(&self.name(), &closed.socket);
+                }
                 let socket = closed.socket;
                 self.lane.take(Input::Left { socket });
             }
-            Event::Frames(frames) => {
-                let answer = ErrorReply::new(ONLY_LISTENS).to_json();
-                let answers = vec![Payload::Text(answer); frames.payloads.len()];
-                // One that does not even read these misses nothing.
-                let _ = sockets::send(&frames.socket, &answers);
-            }
+            Event::Frames(frames) => self.frames(&frames)?,
             Event::Message(message) => match LaneMessage::parse(&message.body) {
                 Ok(LaneMessage::Delete {}) => {
                     self.delete()?;
@@ -83,10 +81,73 @@ impl<'a> Batch<'a> {
                 Err(error) => self.log(&error.to_string()),
             },
             // Every batch looks at the logs.
-            Event::Timer(_) => {}
+            Event::Timer(fired) => {
+                if let Some(socket) = doors::overdue(&fired.name)
+                    && !self.lane.has(socket)
+                {
+                    doors::turn_away(socket, "silent");
+                }
+            }
             Event::Opened(_) | Event::Failed(_) => self.log("the live lane opens no socket"),
         }
         Ok(())
+    }
+
+    fn join(&mut self, socket: String, context: &str) -> Result<(), String> {
+        let ask = Ask::from_context(context).ok_or("a socket of the live lane is no viewer's")?;
+        self.lane.take(Input::Joined { socket, ask });
+        Ok(())
+    }
+
+    fn frames(&mut self, frames: &Frames) -> Result<(), String> {
+        let socket = frames.socket.as_str();
+        let mut payloads = frames.payloads.iter();
+        let mut answers = Vec::new();
+        let unknown = frames.context.strip_prefix(UNKNOWN);
+        let role =
+            Ask::from_context(unknown.unwrap_or(&frames.context)).and_then(|ask| ask.stream_role);
+        let session = self.session;
+        let allows = |grant: &Grant<'_>| grant.allows_live(session, role);
+        if let Some(context) = unknown {
+            if frames.first == 1 && !self.lane.has(socket) {
+                let lane = self.name();
+                let known = doors::knock(&lane, socket, payloads.next(), session, allows)?;
+                if known.is_some() {
+                    // Before anything else that it is sent.
+                    answers.push(Payload::Text(auth_ok().to_owned()));
+                    self.join(socket.to_owned(), context)?;
+                }
+            }
+            // Who was not let in is not heard.
+            if !self.lane.has(socket) {
+                return Ok(());
+            }
+        }
+        for payload in payloads {
+            let Some(frame) = doors::auth_frame(payload)? else {
+                answers.push(Payload::Text(ErrorReply::new(ONLY_LISTENS).to_json()));
+                continue;
+            };
+            match doors::grant(&frame)?.and_then(|grant| allows(&grant)) {
+                Ok(()) => answers.push(Payload::Text(auth_ok().to_owned())),
+                Err(denied) => {
+                    doors::turn_away(socket, denied.reason());
+                    self.lane.gone(socket);
+                    return Ok(());
+                }
+            }
+        }
+        // One that does not even read these misses nothing.
+        let _ = sockets::send(socket, &answers);
+        Ok(())
+    }
+
+    /// The lane's own.
+    fn name(&self) -> String {
+        Lane::Live {
+            session: self.session.clone(),
+        }
+        .to_string()
     }
 
     fn message(&mut self, message: LaneMessage) {
@@ -241,10 +302,7 @@ impl<'a> Batch<'a> {
 
     /// Sees to it that the lane looks again: at once, or later.
     fn come_back(&self, end: &End) {
-        let lane = Lane::Live {
-            session: self.session.clone(),
-        }
-        .to_string();
+        let lane = self.name();
         match end.timer_ms {
             None => timers::cancel(&lane, TIMER),
             Some(delay_ms) => {

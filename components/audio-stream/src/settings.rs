@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::bindings::interview::gateway::asr_bridge;
 use crate::bindings::wasi::config::store;
 use crate::windows::WINDOW_TASK;
+use interview_session::pace::Pace;
 use interview_session::role::StreamRole;
 use interview_settings::Asr;
 
@@ -18,6 +19,8 @@ pub struct Settings {
     pub bridge: asr_bridge::Settings,
     /// Stored audio in windows: backfill, and the windowed mode.
     pub windows: asr_bridge::WindowSettings,
+    /// How fast the stream may bring audio.
+    pub pace: Pace,
     /// Goes into each utterance.
     pub provider: String,
     /// None: students are not identified.
@@ -30,6 +33,10 @@ impl Settings {
         Ok(Settings {
             bridge: bridge(&domain.asr, role),
             windows: windows(&domain.asr, role),
+            pace: Pace {
+                rate: domain.max_chunk_rate,
+                burst_seconds: domain.max_chunk_burst_seconds,
+            },
             provider: domain.asr.provider.clone(),
             inference: domain.inference.clone(),
         })

@@ -2,6 +2,7 @@
 //! one commit, and only then is anything sent. A batch that fails before its commit has changed
 //! nothing but chunks in the blob store, which are written again the same when it is repeated.
 
+use interview_doors::{Grant, auth_ok};
 use interview_session::id::SessionId;
 use interview_session::ingest::IngestRecord;
 use interview_session::lane::Lane;
@@ -15,9 +16,10 @@ use crate::bindings::interview::gateway::asr_bridge::{
 };
 use crate::bindings::interview::gateway::session_state::{self, Listening, StreamChanges};
 use crate::bindings::realtime::sockets::timers;
-use crate::bindings::realtime::sockets::types::{Event, Payload};
+use crate::bindings::realtime::sockets::types::{Event, Frames, Payload};
 use crate::changes::{changes_no_session, changes_nothing, no_changes};
 use crate::clients::Clients;
+use crate::doors::{self, NARROW, UNKNOWN};
 use crate::figures::Counted;
 use crate::nudges::Nudges;
 use crate::outbox::{Outbox, Replies};
@@ -45,6 +47,8 @@ pub struct Stream<'a> {
     pub outbox: Outbox,
     pub replies: Replies,
     pub fresh: FreshAudio,
+    /// For how long the last chunk's client is to be left unread, in milliseconds.
+    pub wait_ms: u64,
     /// The seconds that were stored in this batch, as they came.
     pub stored: Vec<u32>,
     pub settings: Settings,
@@ -96,6 +100,11 @@ fn lane(session: &SessionId, role: StreamRole) -> String {
     .to_string()
 }
 
+/// Whether a socket is a client's and not the ASR service's.
+fn is_client(context: &str) -> bool {
+    context == CLIENT || context == NARROW || context.starts_with(UNKNOWN)
+}
+
 impl<'a> Stream<'a> {
     fn load(session: &'a SessionId, role: StreamRole) -> Result<Stream<'a>, String> {
         let now = crate::now();
@@ -118,6 +127,7 @@ impl<'a> Stream<'a> {
             outbox: Outbox::default(),
             replies: Replies::default(),
             fresh: FreshAudio::default(),
+            wait_ms: 0,
             stored: Vec::new(),
             settings,
             clients: Clients::load(records.clients.as_deref())?,
@@ -133,21 +143,15 @@ impl<'a> Stream<'a> {
         match event {
             // Timers end with the process, and the first client after a restart may send nothing for
             // a while: a ring that comes too early finds nothing due and sets the timer anew.
-            Event::Accepted(accepted) => {
-                self.clients.add(accepted.socket);
-                self.bridge.ring();
-                self.windows.ring();
+            Event::Accepted(accepted) if accepted.context.starts_with(UNKNOWN) => {
+                doors::wait_for_key(&self.lane(), &accepted.socket);
             }
-            Event::Frames(frames) if frames.context == CLIENT => {
-                // Frames that were waiting when the session was deleted must not bring it back.
-                if !self.clients.has(&frames.socket) {
-                    return Ok(());
-                }
-                for payload in &frames.payloads {
-                    if !self.outbox.is_closing(&frames.socket) {
-                        self.client_frame(&frames.socket, payload).await;
-                    }
-                }
+            Event::Accepted(accepted) => {
+                let is_narrow = accepted.context == NARROW;
+                self.came(accepted.socket, is_narrow);
+            }
+            Event::Frames(frames) if is_client(&frames.context) => {
+                self.client_frames(&frames).await?;
             }
             Event::Frames(frames) => {
                 for payload in frames.payloads {
@@ -158,7 +162,10 @@ impl<'a> Stream<'a> {
                     }
                 }
             }
-            Event::Closed(closed) if closed.context == CLIENT => {
+            Event::Closed(closed) if is_client(&closed.context) => {
+                if closed.context.starts_with(UNKNOWN) {
+                    doors::forget(&self.lane(), &closed.socket);
+                }
                 self.clients.remove(&closed.socket);
             }
             Event::Closed(closed) => {
@@ -189,8 +196,45 @@ impl<'a> Stream<'a> {
             }
             Event::Timer(fired) if fired.name == WINDOW_TIMER => self.windows.ring(),
             Event::Timer(fired) if fired.name == ASR_TIMER => self.bridge.ring(),
-            Event::Timer(fired) => self.log(&format!("nobody set the timer {}", fired.name)),
+            Event::Timer(fired) => match doors::overdue(&fired.name) {
+                Some(socket) if self.clients.has(socket) => {}
+                Some(socket) => doors::turn_away(socket, "silent"),
+                None => self.log(&format!("nobody set the timer {}", fired.name)),
+            },
             Event::Message(message) => self.message(message).await?,
+        }
+        Ok(())
+    }
+
+    /// A client is there.
+    fn came(&mut self, socket: String, is_narrow: bool) {
+        self.clients.add(socket, is_narrow);
+        self.bridge.ring();
+        self.windows.ring();
+    }
+
+    async fn client_frames(&mut self, frames: &Frames) -> Result<(), String> {
+        let socket = frames.socket.as_str();
+        let mut payloads = frames.payloads.iter();
+        let is_first = frames.context.starts_with(UNKNOWN) && frames.first == 1;
+        if is_first && !self.clients.has(socket) {
+            let allows = |grant: &Grant<'_>| grant.allows_stream(self.session, self.role);
+            let lane = self.lane();
+            let known = doors::knock(&lane, socket, payloads.next(), self.session, allows)?;
+            if let Some(grant) = known {
+                self.came(socket.to_owned(), grant.is_narrow());
+                self.outbox.push(socket, auth_ok().to_owned());
+            }
+        }
+        // Frames that were waiting when the session was deleted must not bring it back; and who was not let
+        // in is not heard.
+        if !self.clients.has(socket) {
+            return Ok(());
+        }
+        for payload in payloads {
+            if !self.outbox.is_closing(socket) {
+                self.client_frame(socket, payload).await?;
+            }
         }
         Ok(())
     }

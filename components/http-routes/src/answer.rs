@@ -4,12 +4,18 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures::stream::{LocalBoxStream, Stream, StreamExt};
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_LENGTH, CONTENT_TYPE,
+    HeaderName, HeaderValue, VARY,
+};
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{Either, Full, StreamBody};
+use interview_doors::{ALLOWED_HEADERS, EXPOSED_HEADERS, MAX_AGE_SECONDS, allowed_methods};
 use interview_session::error::ApiError;
 use interview_session::idempotency::IDEMPOTENT_REPLAY;
+use interview_session::route::Route;
 
 /// What the host gets.
 pub type Answer = Response<Either<Full<Bytes>, Pieces>>;
@@ -61,6 +67,33 @@ pub fn error(error: &ApiError) -> Answer {
         eprintln!("status={status} {}", error.detail);
     }
     whole(status, error.body())
+}
+
+/// What a browser is told that asks whether a page may send this route something.
+pub fn preflight(route: Option<&Route<'_>>) -> Answer {
+    let mut answer = Response::new(Either::Left(Full::new(Bytes::new())));
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    for (name, value) in [
+        (ACCESS_CONTROL_ALLOW_METHODS, allowed_methods(route)),
+        (ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),
+        (ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS),
+    ] {
+        let value = HeaderValue::from_static(value);
+        answer.headers_mut().insert(name, value);
+    }
+    answer
+}
+
+/// The answer, for pages of the allowed origin if it is one; a cache must not give it to others.
+pub fn for_origin(mut answer: Answer, allowed: Option<HeaderValue>) -> Answer {
+    let headers = answer.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = allowed {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let exposed = HeaderValue::from_static(EXPOSED_HEADERS);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    answer
 }
 
 fn whole(status: StatusCode, json: String) -> Answer {

@@ -7,6 +7,7 @@ mod asr_run;
 mod body;
 mod claim;
 mod deletion;
+mod doors;
 mod finalize;
 mod health;
 mod lane_call;
@@ -19,7 +20,10 @@ mod roles;
 mod sessions;
 mod settings;
 mod state;
+mod tokens;
 
+use http::request::Parts;
+use interview_doors::Grant;
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
 use interview_session::query::Query;
@@ -27,6 +31,7 @@ use interview_session::route::{Route, SessionAction};
 use interview_session::time::EpochMs;
 use spin_sdk::http::Request;
 use spin_sdk::http_service;
+use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 
 use answer::Answer;
 use body::MAX_BODY;
@@ -49,15 +54,34 @@ const ASYNCAPI: &str = include_str!("../../../api/asyncapi.json");
 
 #[http_service]
 async fn handle(request: Request) -> Answer {
-    route(request)
-        .await
-        .unwrap_or_else(|error| answer::error(&error))
+    // Where it is not known who may come in, nobody may.
+    let doors = match settings::doors() {
+        Ok(doors) => doors,
+        Err(error) => return answer::error(&error),
+    };
+    let (head, body) = request.into_parts();
+    let origin = doors::origin(&head);
+    let route = Route::parse(head.uri.path());
+    let answer = match doors::preflight(&doors.origins, &head, route.as_ref()) {
+        Some(answer) => answer,
+        None => match doors::enter(doors, &head, route.as_ref()) {
+            Ok(grant) => serve(&head, body, route, grant.as_ref())
+                .await
+                .unwrap_or_else(|error| answer::error(&error)),
+            Err(denied) => doors::denied(denied),
+        },
+    };
+    doors::tell_origin(&doors.origins, origin, answer)
 }
 
-/// Serves a request.
-async fn route(request: Request) -> Result<Answer, ApiError> {
-    let (head, body) = request.into_parts();
-    let route = Route::parse(head.uri.path()).ok_or_else(ApiError::route_not_found)?;
+/// Serves a request that may be made.
+async fn serve(
+    head: &Parts,
+    body: IncomingRequestBody,
+    route: Option<Route<'_>>,
+    grant: Option<&Grant<'_>>,
+) -> Result<Answer, ApiError> {
+    let route = route.ok_or_else(ApiError::route_not_found)?;
     let query = Query::new(head.uri.query());
     let is_taken = route.takes(head.method.as_str());
     let not_allowed = || Ok(answer::method_not_allowed(route.allowed()));
@@ -87,6 +111,10 @@ async fn route(request: Request) -> Result<Answer, ApiError> {
                 }
                 SessionAction::AsrReset => asr_reset::reset(&session, &query).await,
                 SessionAction::AsrRun => return asr_run::run(&session, &query),
+                SessionAction::Tokens => {
+                    let body = body::read(body, MAX_BODY).await?;
+                    tokens::issue(session, grant, &body)
+                }
                 SessionAction::Result => return result::result(&session).await,
                 SessionAction::Resolve => {
                     return resolve::resolve(&session, &query, &head.headers, body).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use interview_session::asr::AsrSettings;
 use interview_session::error::ApiError;
-use interview_settings::{Inference, Settings};
+use interview_settings::{Doors, Inference, Settings};
 
 use crate::bindings::wasi::config::store;
 
@@ -31,6 +31,11 @@ pub fn flush_timeout() -> Result<Duration, ApiError> {
 /// Where speakers are looked up. None: INFERENCE_BASE_URL is not set.
 pub fn inference() -> Result<Option<&'static Inference>, ApiError> {
     Ok(all()?.inference.as_ref())
+}
+
+/// Who may come in.
+pub fn doors() -> Result<&'static Doors, ApiError> {
+    Ok(&all()?.doors)
 }
 
 /// Kinds of the stores in use, never secrets or paths.

@@ -5,6 +5,7 @@ use interview_session::asr::{
 };
 use interview_session::capture::{CaptureRecord, capture_by_stream};
 use interview_session::config::{ConfigAnswer, ConfigPatch, ConfigState};
+use interview_session::connected::Connected;
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
 use interview_session::ingest::IngestRecord;
@@ -162,10 +163,12 @@ fn is_connected(view: &SessionView) -> bool {
     StreamRole::ALL.into_iter().any(|role| {
         let clients = streams.get(role).clients.as_deref();
         // A record that is damaged names nobody; the stream's lane says that it is.
-        let sockets: Vec<String> = clients
+        let clients: Vec<Connected> = clients
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default();
-        sockets.iter().any(|socket| sockets::room(socket).is_ok())
+        clients
+            .iter()
+            .any(|client| sockets::room(&client.socket).is_ok())
     })
 }
 

@@ -17,7 +17,7 @@ use crate::key::{self, Key, SIDECAR_SUFFIX};
 use crate::metadata::Description;
 use crate::removal;
 use crate::upload::Parts;
-use crate::{BlobError, MAX_OBJECT_BYTES, Object, Stored};
+use crate::{BlobError, MAX_OBJECT_BYTES, Object, Stored, Sync};
 
 /// The file's attribute with its [`Description`].
 const ATTRIBUTE: &str = "user.object";
@@ -25,20 +25,26 @@ const ATTRIBUTE: &str = "user.object";
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     store: Arc<LocalFileSystem>,
+    root: Arc<Path>,
     /// The file system turned out to have no attributes: do not ask again.
     no_attributes: Arc<AtomicBool>,
 }
 
 impl Directory {
-    pub(crate) fn open(root: &Path) -> Result<Self, BlobError> {
+    pub(crate) fn open(root: &Path, sync: Sync) -> Result<Self, BlobError> {
         std::fs::create_dir_all(root).map_err(|error| {
             BlobError::Unavailable(format!("the directory {}: {error}", root.display()))
         })?;
-        let store = LocalFileSystem::new_with_prefix(root)?;
+        let store = LocalFileSystem::new_with_prefix(root)?.with_fsync(sync == Sync::Power);
         Ok(Self {
             store: Arc::new(store),
+            root: root.into(),
             no_attributes: Arc::new(AtomicBool::new(false)),
         })
+    }
+
+    pub(crate) fn place(&self) -> String {
+        self.root.display().to_string()
     }
 
     pub(crate) async fn put(
@@ -111,7 +117,15 @@ impl Directory {
             Ok(found) => Ok(Some(found.bytes().await?)),
             Err(Error::Precondition { .. }) => Ok(None),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => match self.head(key).await? {
+                Some(found) if offset >= found.size => {
+                    let size = found.size;
+                    Err(BlobError::Refused(format!(
+                        "a range from {offset} on is beyond the object's {size} bytes"
+                    )))
+                }
+                _ => Err(error.into()),
+            },
         }
     }
 

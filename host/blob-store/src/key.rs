@@ -4,15 +4,11 @@ use object_store::path::Path;
 
 use crate::BlobError;
 
-/// The longest key, in bytes of UTF-8 (S3's limit).
-pub const MAX_KEY_BYTES: usize = 1024;
-
-/// The longest part of a key between slashes, in bytes. A file's name may have 255; the rest is for
-/// the names of its metadata and of what is being written.
-pub const MAX_SEGMENT_BYTES: usize = 240;
+use s3_protocol::keys::{self, SIDECAR_SUFFIX as SUFFIX};
+pub use s3_protocol::keys::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES};
 
 /// What the name of a metadata file ends in; see [`crate::BlobStore`].
-pub(crate) const SIDECAR_SUFFIX: &str = ".meta.json";
+pub(crate) const SIDECAR_SUFFIX: &str = SUFFIX;
 
 /// A key that every store can keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +22,8 @@ pub(crate) struct Key {
 /// Reads a key: parts of any text without control characters, backslashes and `#`, joined by single
 /// slashes.
 pub(crate) fn parse(key: &str) -> Result<Key, BlobError> {
-    check_parts(key)?;
+    keys::check(key).map_err(BlobError::Refused)?;
     let refuse = |why: &str| Err(BlobError::Refused(format!("the key {key:?}: {why}")));
-    if key.ends_with(SIDECAR_SUFFIX) {
-        return refuse("names ending in .meta.json are for the metadata of others");
-    }
     match (
         Path::parse(key),
         Path::parse(format!("{key}{SIDECAR_SUFFIX}")),
@@ -43,42 +36,14 @@ pub(crate) fn parse(key: &str) -> Result<Key, BlobError> {
 /// Reads the beginning of keys: whole parts, each with its slash behind it. The path has no slash at
 /// its end, but stands for what is below it only.
 pub(crate) fn parse_prefix(prefix: &str) -> Result<Path, BlobError> {
-    let refuse = |why: &str| Err(BlobError::Refused(format!("the prefix {prefix:?}: {why}")));
-    let Some(parts) = prefix.strip_suffix('/') else {
-        return refuse("it does not end in a slash");
-    };
-    check_parts(parts)?;
-    Path::parse(parts).or_else(|error| refuse(&error.to_string()))
+    let parts = keys::check_prefix(prefix).map_err(BlobError::Refused)?;
+    Path::parse(parts)
+        .map_err(|error| BlobError::Refused(format!("the prefix {prefix:?}: {error}")))
 }
 
 /// Whether a file of this name, below the root, is an object's: not metadata, not half-written.
 pub(crate) fn is_object_name(name: &str) -> bool {
     !name.contains('#') && !name.ends_with(SIDECAR_SUFFIX)
-}
-
-fn check_parts(key: &str) -> Result<(), BlobError> {
-    let refuse = |why: &str| Err(BlobError::Refused(format!("the key {key:?}: {why}")));
-    if key.len() > MAX_KEY_BYTES {
-        return refuse(&format!(
-            "it has {} bytes, more than {MAX_KEY_BYTES}",
-            key.len()
-        ));
-    }
-    for segment in key.split('/') {
-        match segment {
-            "" => return refuse("it is empty, or begins, ends or goes on with an empty part"),
-            "." | ".." => return refuse("a part is . or .."),
-            _ if segment.len() > MAX_SEGMENT_BYTES => {
-                return refuse(&format!("a part has more than {MAX_SEGMENT_BYTES} bytes"));
-            }
-            // object_store names what it is writing `<name>#<number>`.
-            _ if segment.contains(|c: char| c.is_control() || c == '\\' || c == '#') => {
-                return refuse("it has a control character, a backslash or a #");
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

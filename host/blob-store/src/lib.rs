@@ -1,16 +1,18 @@
 //! Objects by key: audio chunks, results.
 //!
-//! [`BlobStore`] keeps them in a directory, over the `object_store` crate: the object at
-//! `sessions/s-1/result.json` is the file `sessions/s-1/result.json` below the root. Other stores come
-//! later; what is refused here is what not all of them could keep.
+//! [`BlobStore`] keeps them in a directory or in a bucket of S3 (R2, and what else speaks like them), over
+//! the `object_store` crate. What is refused here is what not all stores could keep; the same tests
+//! run against both (`tests/contract`).
 //!
-//! # What a successful put means
-//! The object is in its place, whole: it was written to a file of another name (`<name>#1`), which was
-//! then renamed, so that no reader ever sees a part of it and a crash of the process leaves the old
-//! object or the new one (and perhaps a `#1` file, which is nobody's). It is in the operating
-//! system's memory, not yet on the disk: a loss of power can take the last half minute with it.
+//! # A directory
+//! The object at `sessions/s-1/result.json` is the file `sessions/s-1/result.json` below the root.
 //!
-//! # Where metadata are
+//! A successful put means: the object is in its place, whole. It was written to a file of another name
+//! (`<name>#1`), which was then renamed, so that no reader ever sees a part of it and a crash of the
+//! process leaves the old object or the new one (and perhaps a `#1` file, which is nobody's). It is in
+//! the operating system's memory, not yet on the disk: a loss of power can take the last half minute
+//! with it.
+//!
 //! `object_store` keeps no attributes of files. So content type and metadata are a small JSON document
 //! in the file's extended attribute `user.object` (to be seen with
 //! `getfattr --only-values -n user.object <file>`): it costs a system call, no second file, and goes
@@ -19,6 +21,17 @@
 //! between the two, or a copy made by a program that leaves attributes behind, loses the metadata
 //! and never the content; such an object is `application/octet-stream` without metadata.
 //!
+//! # S3
+//! The object's key is the prefix, a slash, and the key. A successful put means what the service says
+//! it means: S3 and R2 have it in several places by then. Content type and metadata are those of S3,
+//! with names in lower case and, where a header cannot hold a value, encoded words (RFC 2047), which R2
+//! reads and writes too; spaces at the ends of a value may be lost.
+//!
+//! Attempts that fail in a way that may pass (no answer, 5xx, 429) are repeated with growing pauses
+//! until the call's time is over ([`Setting`]s; writes that were given up cannot undo later ones: each
+//! says which object it replaces). A server that has not answered for a whole call is asked once a
+//! second by one caller, and the others fail at once, so that nothing waits in a queue behind it.
+//!
 //! This crate stores bytes and knows nothing of what they mean.
 
 mod directory;
@@ -26,6 +39,7 @@ mod error;
 mod key;
 mod metadata;
 mod removal;
+mod s3;
 mod upload;
 
 use std::path::Path;
@@ -35,6 +49,7 @@ use bytes::Bytes;
 pub use error::BlobError;
 pub use key::{MAX_KEY_BYTES, MAX_SEGMENT_BYTES};
 pub use metadata::{MAX_CONTENT_TYPE_BYTES, MAX_METADATA_BYTES};
+pub use s3_protocol::settings::{Choice, S3Settings, SETTINGS, Setting, SettingsError};
 pub use upload::{MAX_UPLOAD_BYTES, PART_BYTES};
 
 /// The largest content of an object, in bytes. It is held in memory while it is stored or read.
@@ -62,7 +77,13 @@ pub struct Stored {
 
 /// An object that is being written in pieces: see [`BlobStore::begin`].
 #[derive(Debug)]
-pub struct Upload(directory::Upload);
+pub struct Upload(Pieces);
+
+#[derive(Debug)]
+enum Pieces {
+    Directory(directory::Upload),
+    S3(Box<s3::Upload>),
+}
 
 impl Upload {
     /// Takes the next bytes; at most [`PART_BYTES`] of them stay in memory.
@@ -71,7 +92,10 @@ impl Upload {
     /// [`BlobError::Unavailable`]; [`BlobError::Refused`] for more than [`MAX_UPLOAD_BYTES`] in all. The
     /// upload is of no use any more.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
-        self.0.write(bytes).await
+        match &mut self.0 {
+            Pieces::Directory(upload) => upload.write(bytes).await,
+            Pieces::S3(upload) => upload.write(bytes).await,
+        }
     }
 
     /// Puts the object in its place, whole, as [`BlobStore::put`] does.
@@ -79,7 +103,10 @@ impl Upload {
     /// # Errors
     /// [`BlobError::Unavailable`]: the key has what it had before, or the object.
     pub async fn finish(self) -> Result<(), BlobError> {
-        self.0.finish().await
+        match self.0 {
+            Pieces::Directory(upload) => upload.finish().await,
+            Pieces::S3(upload) => upload.finish().await,
+        }
     }
 }
 
@@ -87,27 +114,81 @@ impl Upload {
 ///
 /// A key is text of at most [`MAX_KEY_BYTES`]: parts of at most [`MAX_SEGMENT_BYTES`] joined by single
 /// slashes, none of them `.` or `..`, without control characters, backslashes and `#`, not ending in
-/// `.meta.json`; no key continues another one after a slash. Any other is [`BlobError::Refused`]. The
-/// methods must be called within a tokio runtime.
+/// `.meta.json`. Any other is [`BlobError::Refused`], by a directory also one that continues another
+/// object's key after a slash. The methods must be called within a tokio runtime.
 #[derive(Clone, Debug)]
-pub struct BlobStore {
-    directory: directory::Directory,
+pub struct BlobStore(Backend);
+
+#[derive(Clone, Debug)]
+enum Backend {
+    Directory(directory::Directory),
+    S3(s3::S3),
+}
+
+/// What an object survives once it is stored in a directory. An object is there whole or not at all, with
+/// either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// A crash of the process, at any moment. A loss of power may take the last objects with it.
+    #[default]
+    Process,
+    /// A loss of power too: the file is flushed before it has its name, and then the directory. That costs
+    /// milliseconds on most disks.
+    Power,
 }
 
 impl BlobStore {
-    /// A store in a directory, which is created if need be.
+    /// A store in a directory, which is created if need be. What it has stored survives its process.
     ///
     /// # Errors
     /// [`BlobError::Unavailable`]: the directory cannot be created, or is none.
     pub fn directory(root: &Path) -> Result<Self, BlobError> {
-        Ok(Self {
-            directory: directory::Directory::open(root)?,
-        })
+        Self::directory_with(root, Sync::Process)
     }
 
-    /// What kind of store it is, for people: `directory`.
+    /// As [`BlobStore::directory`]; what it has stored survives this.
+    ///
+    /// # Errors
+    /// As [`BlobStore::directory`].
+    pub fn directory_with(root: &Path, sync: Sync) -> Result<Self, BlobError> {
+        let directory = directory::Directory::open(root, sync)?;
+        Ok(Self(Backend::Directory(directory)))
+    }
+
+    /// A store in a bucket. Nobody is asked yet: see [`BlobStore::check`].
+    ///
+    /// # Errors
+    /// [`BlobError::Refused`]: the settings cannot be used together.
+    pub fn s3(settings: &S3Settings) -> Result<Self, BlobError> {
+        Ok(Self(Backend::S3(s3::S3::new(settings)?)))
+    }
+
+    /// Whether the store can be used, as far as one request shows.
+    ///
+    /// # Errors
+    /// [`BlobError::Unavailable`]: it is not there now; [`BlobError::Refused`]: there is no such
+    /// bucket, or the access key may not read it.
+    pub async fn check(&self) -> Result<(), BlobError> {
+        match &self.0 {
+            Backend::Directory(_) => Ok(()),
+            Backend::S3(s3) => s3.check().await,
+        }
+    }
+
+    /// What kind of store it is, for people: `directory` or `s3`.
     pub fn kind(&self) -> &'static str {
-        "directory"
+        match &self.0 {
+            Backend::Directory(_) => "directory",
+            Backend::S3(_) => "s3",
+        }
+    }
+
+    /// Where it is, for the operator: a directory's path, or an URL without secrets.
+    pub fn place(&self) -> String {
+        match &self.0 {
+            Backend::Directory(directory) => directory.place(),
+            Backend::S3(s3) => s3.place(),
+        }
     }
 
     /// Stores an object whole or not at all, in place of what `key` had. Metadata over
@@ -123,9 +204,10 @@ impl BlobStore {
         content_type: &str,
         metadata: &[(String, String)],
     ) -> Result<(), BlobError> {
-        self.directory
-            .put(key, content, content_type, metadata)
-            .await
+        match &self.0 {
+            Backend::Directory(store) => store.put(key, content, content_type, metadata).await,
+            Backend::S3(store) => store.put(key, content, content_type, metadata).await,
+        }
     }
 
     /// The object at `key`; none if there is none.
@@ -133,7 +215,10 @@ impl BlobStore {
     /// # Errors
     /// [`BlobError::Unavailable`]; [`BlobError::Refused`] for a key that is none.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, BlobError> {
-        self.directory.get(key).await
+        match &self.0 {
+            Backend::Directory(store) => store.get(key).await,
+            Backend::S3(store) => store.get(key).await,
+        }
     }
 
     /// Only the content of the object at `key`; none if there is none.
@@ -141,7 +226,10 @@ impl BlobStore {
     /// # Errors
     /// As for [`BlobStore::get`].
     pub async fn get_content(&self, key: &str) -> Result<Option<Bytes>, BlobError> {
-        self.directory.get_content(key).await
+        match &self.0 {
+            Backend::Directory(store) => store.get_content(key).await,
+            Backend::S3(store) => store.get_content(key).await,
+        }
     }
 
     /// Begins an object that is too large to be held in memory. Until [`Upload::finish`] the key has
@@ -155,8 +243,12 @@ impl BlobStore {
         content_type: &str,
         metadata: &[(String, String)],
     ) -> Result<Upload, BlobError> {
-        let upload = self.directory.begin(key, content_type, metadata).await?;
-        Ok(Upload(upload))
+        Ok(Upload(match &self.0 {
+            Backend::Directory(store) => {
+                Pieces::Directory(store.begin(key, content_type, metadata).await?)
+            }
+            Backend::S3(store) => Pieces::S3(Box::new(store.begin(key, content_type, metadata)?)),
+        }))
     }
 
     /// How large the object at `key` is, and which one; none if there is none.
@@ -164,7 +256,10 @@ impl BlobStore {
     /// # Errors
     /// As for [`BlobStore::get`].
     pub async fn head(&self, key: &str) -> Result<Option<Stored>, BlobError> {
-        self.directory.head(key).await
+        match &self.0 {
+            Backend::Directory(store) => store.head(key).await,
+            Backend::S3(store) => store.head(key).await,
+        }
     }
 
     /// At most `length` bytes of the object at `key` from `offset` on; none if there is no object, or
@@ -180,7 +275,10 @@ impl BlobStore {
         offset: u64,
         length: u32,
     ) -> Result<Option<Bytes>, BlobError> {
-        self.directory.get_range(key, version, offset, length).await
+        match &self.0 {
+            Backend::Directory(store) => store.get_range(key, version, offset, length).await,
+            Backend::S3(store) => store.get_range(key, version, offset, length).await,
+        }
     }
 
     /// Removes the object at `key`; it need not be there.
@@ -188,7 +286,10 @@ impl BlobStore {
     /// # Errors
     /// As for [`BlobStore::get`].
     pub async fn delete(&self, key: &str) -> Result<(), BlobError> {
-        self.directory.delete(key).await
+        match &self.0 {
+            Backend::Directory(store) => store.delete(key).await,
+            Backend::S3(store) => store.delete(key).await,
+        }
     }
 
     /// Removes every object whose key begins with `prefix`, and what else the store keeps below it,
@@ -200,7 +301,10 @@ impl BlobStore {
     /// [`BlobError::Unavailable`]: some may be gone, call again; [`BlobError::Refused`] for a prefix
     /// that is none, above all one without a slash at its end.
     pub async fn delete_prefix(&self, prefix: &str) -> Result<u32, BlobError> {
-        self.directory.delete_prefix(prefix).await
+        match &self.0 {
+            Backend::Directory(store) => store.delete_prefix(prefix).await,
+            Backend::S3(store) => store.delete_prefix(prefix).await,
+        }
     }
 
     /// Whether there is an object at `key`.
@@ -208,6 +312,9 @@ impl BlobStore {
     /// # Errors
     /// As for [`BlobStore::get`].
     pub async fn exists(&self, key: &str) -> Result<bool, BlobError> {
-        self.directory.exists(key).await
+        match &self.0 {
+            Backend::Directory(store) => store.exists(key).await,
+            Backend::S3(store) => store.exists(key).await,
+        }
     }
 }

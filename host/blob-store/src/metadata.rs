@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
+use object_store::{Attribute, Attributes};
+use s3_protocol::{UPLOAD_MARK, encoded_word};
 use serde::{Deserialize, Serialize};
 
 use crate::BlobError;
@@ -81,6 +83,54 @@ impl Description {
         serde_json::from_slice(json).ok()
     }
 
+    /// As S3 keeps them: headers, with values that no header can hold as encoded words. What is too
+    /// large by that is left out as a whole.
+    pub(crate) fn to_attributes(&self, key: &str) -> Attributes {
+        let mut attributes = Attributes::new();
+        attributes.insert(Attribute::ContentType, self.content_type.clone().into());
+        let encoded: Vec<(String, String)> = self
+            .metadata
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), encoded_word::encode(value)))
+            .collect();
+        let size: usize = encoded
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        if size > MAX_METADATA_BYTES {
+            tracing::warn!(
+                key,
+                size,
+                limit = MAX_METADATA_BYTES,
+                "the object is stored without its metadata: they are too large for S3, which keeps \
+                 ASCII only"
+            );
+            return attributes;
+        }
+        for (name, value) in encoded {
+            attributes.insert(Attribute::Metadata(name.into()), value.into());
+        }
+        attributes
+    }
+
+    /// What S3 gave back.
+    pub(crate) fn from_attributes(attributes: &Attributes) -> Self {
+        let mut description = Self::lost();
+        for (attribute, value) in attributes {
+            match attribute {
+                Attribute::ContentType => value.as_ref().clone_into(&mut description.content_type),
+                Attribute::Metadata(name) if name != UPLOAD_MARK => {
+                    let value = encoded_word::decode(value);
+                    description
+                        .metadata
+                        .insert(name.clone().into_owned(), value);
+                }
+                _ => {}
+            }
+        }
+        description
+    }
+
     pub(crate) fn into_parts(self) -> (String, Vec<(String, String)>) {
         (self.content_type, self.metadata.into_iter().collect())
     }
@@ -128,6 +178,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_too_large_for_headers_only_is_left_out() {
+        let wide = [pair("n", &"\u{fc}".repeat(900))];
+        let description = describe("a/b", &wide).unwrap();
+        assert_eq!(description.to_attributes("key").len(), 1);
+        assert_eq!(description.into_parts().1, wide);
+    }
+
+    #[test]
+    fn the_mark_of_an_upload_is_not_shown() {
+        let mut attributes = describe("a/b", &[pair("n", "v")])
+            .unwrap()
+            .to_attributes("key");
+        attributes.insert(Attribute::Metadata(UPLOAD_MARK.into()), "mark".into());
+        let shown = Description::from_attributes(&attributes);
+        assert_eq!(shown.into_parts().1, [pair("n", "v")]);
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(
@@ -136,6 +204,19 @@ mod tests {
             let pairs: Vec<_> = metadata.into_iter().collect();
             let description = describe("a/b", &pairs).unwrap();
             let read = Description::from_json(&description.to_json().unwrap()).unwrap();
+            prop_assert_eq!(read.into_parts(), ("a/b".to_owned(), pairs));
+        }
+
+        #[test]
+        fn what_is_written_as_headers_is_read(
+            metadata in prop::collection::btree_map("[a-z_-]{1,8}", "\\PC{0,20}|[ %\n\t]{0,3}", 0..4),
+        ) {
+            let pairs: Vec<_> = metadata.into_iter().collect();
+            let attributes = describe("a/b", &pairs).unwrap().to_attributes("key");
+            for (_, value) in &attributes {
+                prop_assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{value:?}");
+            }
+            let read = Description::from_attributes(&attributes);
             prop_assert_eq!(read.into_parts(), ("a/b".to_owned(), pairs));
         }
 

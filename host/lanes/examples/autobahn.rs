@@ -108,9 +108,13 @@ struct Port(Lanes);
 
 impl Service for Port {
     fn admit(&self, _request: Parts) -> BoxFuture<'static, Admit> {
+        let lanes = self.0.clone();
+        let lane = uuid::Uuid::new_v4().to_string();
         let admit = Admit::Accept {
-            lane: uuid::Uuid::new_v4().to_string(),
-            context: String::new(),
+            protocol: None,
+            serve: Box::new(move |socket: ClientSocket| {
+                async move { lanes.serve(socket, &lane, "").await }.boxed()
+            }),
         };
         std::future::ready(admit).boxed()
     }
@@ -118,16 +122,6 @@ impl Service for Port {
     fn http(&self, _request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
         let empty = Full::new(Bytes::new()).map_err(|never| match never {});
         std::future::ready(Response::new(empty.boxed_unsync())).boxed()
-    }
-
-    fn websocket(
-        &self,
-        socket: ClientSocket,
-        lane: String,
-        context: String,
-    ) -> BoxFuture<'static, ()> {
-        let lanes = self.0.clone();
-        async move { lanes.serve(socket, &lane, &context).await }.boxed()
     }
 }
 

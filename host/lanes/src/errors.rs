@@ -15,8 +15,8 @@ pub enum SocketError {
     /// The target may not be connected to; the text says why.
     #[error("not allowed: {0}")]
     NotAllowed(String),
-    /// The lane has as many outbound sockets as permitted: close one first.
-    #[error("the lane has as many outbound sockets as the host permits: close one first")]
+    /// The lane has as many sockets of this kind as permitted, or the account as many as it says.
+    #[error("the lane or the account has as many sockets as are permitted: close one first")]
     TooMany,
 }
 

@@ -3,12 +3,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Limits, Payload, SocketError,
+    accounts::Place,
     events::SocketToken,
     lane::Lane,
     outbox::{Next, Outbox},
@@ -28,13 +29,25 @@ pub(crate) struct Socket {
     pub(crate) lane: Arc<Lane>,
     pub(crate) context: Arc<str>,
     pub(crate) side: Side,
+    standing: Mutex<Stand>,
     outbox: Mutex<Outbox>,
+    /// Nothing is read before.
+    paused_until: Mutex<Option<Instant>>,
     /// There is something to send.
     to_send: Notify,
     /// So much was sent that the peer may be read again.
     to_read: Notify,
     /// Set when closing was asked for, by whomever.
     closing: CancellationToken,
+}
+
+/// Which place a socket has. Changed under its lane's lock.
+#[derive(Debug, Default)]
+struct Stand {
+    /// Nobody knows yet whose it is.
+    is_unknown: bool,
+    /// In an account.
+    _place: Option<Place>,
 }
 
 impl Socket {
@@ -44,11 +57,32 @@ impl Socket {
             lane,
             context: Arc::from(context),
             side,
+            standing: Mutex::default(),
             outbox: Mutex::new(Outbox::new(limits)),
+            paused_until: Mutex::default(),
             to_send: Notify::new(),
             to_read: Notify::new(),
             closing: CancellationToken::new(),
         }
+    }
+
+    /// Gives it another place; the one that it had is free.
+    pub(crate) fn stand(&self, is_unknown: bool, place: Option<Place>) {
+        *lock(&self.standing) = Stand {
+            is_unknown,
+            _place: place,
+        };
+    }
+
+    /// Whether nobody knows yet whose it is.
+    pub(crate) fn is_unknown(&self) -> bool {
+        lock(&self.standing).is_unknown
+    }
+
+    /// Nothing is read before this time, unless that is so already.
+    pub(crate) fn pause(&self, until: Instant) {
+        let mut paused_until = lock(&self.paused_until);
+        *paused_until = (*paused_until).max(Some(until));
     }
 
     pub(crate) fn send(&self, payloads: Vec<Payload>) -> Result<(), SocketError> {
@@ -106,8 +140,19 @@ impl Socket {
         self.to_send.notified().await;
     }
 
-    /// Returns when the peer has taken enough of what was sent to it, or is being closed.
+    /// Returns when the peer has taken enough of what was sent to it and no pause is on, or it is being
+    /// closed.
     pub(crate) async fn may_be_read(&self) {
+        loop {
+            let paused_until = *lock(&self.paused_until);
+            let Some(until) = paused_until.filter(|until| *until > Instant::now()) else {
+                break;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = self.closing.cancelled() => break,
+            }
+        }
         while self.outbox().is_over_half() && !self.is_closing() {
             tokio::select! {
                 () = self.to_read.notified() => {}
@@ -117,6 +162,10 @@ impl Socket {
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outbox)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,11 +6,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 
 use crate::{
-    Over, close_frame,
+    Over, Standing, close_frame,
     connection::{self, End},
     events::Event,
     handle::Side,
     registry::{NoPlace, Registry},
+    stats::Counters,
 };
 
 impl Registry {
@@ -19,13 +20,15 @@ impl Registry {
         ws: WebSocketStream<S>,
         lane: &str,
         context: &str,
+        standing: &Standing,
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut registration = match self.register(Side::Client, lane, context) {
+        let mut registration = match self.register(Side::Client, lane, context, standing) {
             Ok(registration) => registration,
             Err(no_place) => {
                 let (code, reason) = refusal(no_place);
+                Counters::add(&self.counters.sockets_refused);
                 tracing::warn!(lane, reason, "a client socket was refused");
                 if code == close_frame::TRY_LATER {
                     self.counters.over.add(Over::Places);

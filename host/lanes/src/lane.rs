@@ -40,6 +40,8 @@ pub(crate) struct State {
     /// No longer in the registry: look the name up again.
     pub(crate) retired: bool,
     pub(crate) client_sockets: usize,
+    /// Client sockets of which nobody knows yet whose they are; not among the others.
+    pub(crate) unknown_sockets: usize,
     pub(crate) outbound: HashMap<SocketToken, Arc<Socket>>,
     /// Sockets that still close after the lane was handed over: nothing of them is handled.
     pub(crate) detached: HashSet<SocketToken>,
@@ -54,7 +56,7 @@ impl State {
     }
 
     pub(crate) fn holds_sockets(&self) -> bool {
-        self.client_sockets > 0 || !self.outbound.is_empty()
+        self.client_sockets > 0 || self.unknown_sockets > 0 || !self.outbound.is_empty()
     }
 
     /// Nothing waits and nothing is being handled.

@@ -9,7 +9,8 @@ use tokio_tungstenite::WebSocketStream;
 use url::Url;
 
 use crate::{
-    DrainReport, HandleError, LaneError, Limits, Observer, Over, SocketError, Stats, TimerError,
+    Account, DrainReport, HandleError, LaneError, Limits, Observer, Over, SocketError, Stats,
+    TimerError,
     close_frame::sendable,
     connect::default_tls,
     events::{CallId, Event, Payload, SocketToken},
@@ -45,6 +46,18 @@ pub trait Mailbox: Send + Sync + 'static {
 pub trait OutboundPolicy: Send + Sync {
     /// Whether a connection to this `ws` or `wss` URL is allowed.
     fn allows(&self, url: &Url) -> bool;
+}
+
+/// Which place a client's socket takes. One for which there is none is closed with 1013.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// One of its lane's.
+    #[default]
+    Plain,
+    /// One of its lane's, and one of this account's.
+    Counted(Account),
+    /// Nobody knows yet whose it is: one of those that its lane has for such sockets.
+    Unknown,
 }
 
 /// Where an outbound socket goes.
@@ -113,7 +126,40 @@ impl Lanes {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        self.0.serve(ws, lane, context).await;
+        self.serve_as(ws, lane, context, &Standing::Plain).await;
+    }
+
+    /// As [`Lanes::serve`], with the place that the socket takes.
+    pub async fn serve_as<S>(
+        &self,
+        ws: WebSocketStream<S>,
+        lane: &str,
+        context: &str,
+        standing: &Standing,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        self.0.serve(ws, lane, context, standing).await;
+    }
+
+    /// It is known now whose socket this is: it takes one of its lane's places, and one of the account's.
+    /// Of a socket that was not unknown nothing is changed.
+    ///
+    /// # Errors
+    /// `UnknownSocket`; `TooMany`: then it stays as it is.
+    pub fn settle(&self, socket: &str, account: Option<&Account>) -> Result<(), SocketError> {
+        let socket = self.socket(socket)?;
+        self.0.settle(&socket, account)
+    }
+
+    /// Reads nothing from the peer for so long, at most [`Limits::pause`]. Makes no pause shorter.
+    ///
+    /// # Errors
+    /// `UnknownSocket`.
+    pub fn pause(&self, socket: &str, time: Duration) -> Result<(), SocketError> {
+        let until = tokio::time::Instant::now() + time.min(self.0.limits.pause);
+        self.socket(socket)?.pause(until);
+        Ok(())
     }
 
     /// Queues messages for the peer, all or none.

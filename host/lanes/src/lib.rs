@@ -7,6 +7,7 @@
 //! It must know nothing of WebAssembly, of HTTP routes, or of what the sockets are used for, and it
 //! must never hold more of anything than its [`Limits`] say.
 
+mod accounts;
 mod calls;
 mod close_frame;
 mod connect;
@@ -29,10 +30,11 @@ mod space;
 mod stats;
 mod timers;
 
+pub use accounts::Account;
 pub use drain::DrainReport;
 pub use errors::{HandleError, LaneError, SocketError, TimerError};
 pub use events::{CallId, Event, Payload, SocketToken};
-pub use lanes::{Batch, Lanes, Mailbox, OutboundPolicy, Target};
+pub use lanes::{Batch, Lanes, Mailbox, OutboundPolicy, Standing, Target};
 pub use limits::Limits;
 pub use over::Over;
 pub use stats::{Observer, Stats};

@@ -36,6 +36,10 @@ pub const OUTBOX_MESSAGES: usize = 512;
 pub const OUTBOX_BYTES: usize = 2 * MIB;
 /// Client sockets of one lane.
 pub const CLIENT_SOCKETS_PER_LANE: usize = 16;
+/// Client sockets of one lane of which nobody knows yet whose they are. They take no place from others.
+pub const UNKNOWN_SOCKETS_PER_LANE: usize = 16;
+/// How long a socket may be left unread at most when it is paused.
+pub const PAUSE: Duration = Duration::from_secs(60);
 /// Outbound sockets of one lane.
 pub const OUTBOUND_SOCKETS_PER_LANE: usize = 4;
 /// Timers of one lane.
@@ -100,6 +104,10 @@ pub struct Limits {
     pub outbox_bytes: usize,
     /// Client sockets of a lane.
     pub client_sockets_per_lane: usize,
+    /// Those of them that are unknown, which are not counted there.
+    pub unknown_sockets_per_lane: usize,
+    /// The upper bound of a pause.
+    pub pause: Duration,
     /// Outbound sockets of a lane.
     pub outbound_sockets_per_lane: usize,
     /// Timers of a lane.
@@ -146,6 +154,8 @@ impl Default for Limits {
             outbox_messages: OUTBOX_MESSAGES,
             outbox_bytes: OUTBOX_BYTES,
             client_sockets_per_lane: CLIENT_SOCKETS_PER_LANE,
+            unknown_sockets_per_lane: UNKNOWN_SOCKETS_PER_LANE,
+            pause: PAUSE,
             outbound_sockets_per_lane: OUTBOUND_SOCKETS_PER_LANE,
             timers_per_lane: TIMERS_PER_LANE,
             name_bytes: NAME_BYTES,

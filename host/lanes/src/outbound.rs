@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::Request;
 
 use crate::{
-    SocketError, Target,
+    SocketError, Standing, Target,
     connect::{self, ConnectError},
     connection::{self, End},
     events::{Event, SocketToken},
@@ -18,7 +18,12 @@ impl Registry {
     pub(crate) fn open(self: &Arc<Self>, target: &Target) -> Result<SocketToken, SocketError> {
         let request = connect::request(target, self.policy.as_ref(), &self.limits)?;
         let mut registration = self
-            .register(Side::Outbound, &target.lane, &target.context)
+            .register(
+                Side::Outbound,
+                &target.lane,
+                &target.context,
+                &Standing::Plain,
+            )
             .map_err(|no_place| match no_place {
                 NoPlace::TooMany => SocketError::TooMany,
                 NoPlace::TooLarge => SocketError::TooLarge,

@@ -15,7 +15,8 @@ use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Limits, Mailbox, Observer, OutboundPolicy, Stats,
+    Limits, Mailbox, Observer, OutboundPolicy, SocketError, Standing, Stats,
+    accounts::{Account, Accounts},
     calls::Calls,
     events::{Event, SocketToken},
     handle::{Side, Socket},
@@ -50,6 +51,7 @@ pub(crate) struct Registry {
     pub(crate) runtime: Handle,
     pub(crate) calls: Calls,
     pub(crate) counters: Counters,
+    accounts: Accounts,
     pub(crate) observer: OnceLock<Arc<dyn Observer>>,
     /// Told when a socket or a lane's work has ended.
     pub(crate) ended: Notify,
@@ -74,6 +76,7 @@ impl Registry {
             tls,
             runtime: Handle::current(),
             counters: Counters::default(),
+            accounts: Accounts::default(),
             observer: OnceLock::new(),
             ended: Notify::new(),
             cut_off: CancellationToken::new(),
@@ -194,24 +197,42 @@ impl Registry {
         side: Side,
         lane: &str,
         context: &str,
+        standing: &Standing,
     ) -> Result<Registration, NoPlace> {
         if self.phase() != Phase::Running {
             return Err(NoPlace::Stopping);
         }
-        if context.len() > self.limits.context_bytes {
+        let is_long = |account: &Account| {
+            account.name.len().max(account.group.len()) > self.limits.name_bytes
+        };
+        let has_long_name = matches!(standing, Standing::Counted(account) if is_long(account));
+        if context.len() > self.limits.context_bytes || has_long_name {
             return Err(NoPlace::TooLarge);
         }
         self.in_lane(lane, |lane, state| {
             let limits = &self.limits;
+            let is_unknown = *standing == Standing::Unknown;
             let has_place = match side {
+                Side::Client if is_unknown => {
+                    state.unknown_sockets < limits.unknown_sockets_per_lane
+                }
                 Side::Client => state.client_sockets < limits.client_sockets_per_lane,
                 Side::Outbound => state.outbound.len() < limits.outbound_sockets_per_lane,
             };
             if !has_place {
                 return Err(NoPlace::TooMany);
             }
-            let socket = Arc::new(Socket::new(Arc::clone(lane), context, side, limits));
+            let place = match standing {
+                Standing::Counted(account) => {
+                    Some(self.accounts.take(account).ok_or(NoPlace::TooMany)?)
+                }
+                Standing::Plain | Standing::Unknown => None,
+            };
+            let socket = Socket::new(Arc::clone(lane), context, side, limits);
+            socket.stand(is_unknown, place);
+            let socket = Arc::new(socket);
             match side {
+                Side::Client if is_unknown => state.unknown_sockets += 1,
                 Side::Client => state.client_sockets += 1,
                 Side::Outbound => {
                     let token = Arc::clone(&socket.token);
@@ -225,6 +246,29 @@ impl Registry {
                 socket,
             })
         })?
+    }
+
+    /// Gives an unknown socket a place among the others of its lane, and in an account.
+    pub(crate) fn settle(
+        &self,
+        socket: &Socket,
+        account: Option<&Account>,
+    ) -> Result<(), SocketError> {
+        let mut state = socket.lane.state();
+        if !socket.is_unknown() {
+            return Ok(());
+        }
+        let has_place = state.client_sockets < self.limits.client_sockets_per_lane;
+        let place = account.map(|account| self.accounts.take(account));
+        if !has_place || matches!(place, Some(None)) {
+            Counters::add(&self.counters.sockets_refused);
+            return Err(SocketError::TooMany);
+        }
+        let place = place.flatten();
+        socket.stand(false, place);
+        state.unknown_sockets -= 1;
+        state.client_sockets += 1;
+        Ok(())
     }
 
     pub(crate) fn socket(&self, token: &str) -> Option<Arc<Socket>> {
@@ -242,6 +286,7 @@ impl Registry {
             pending_calls: self.calls.len() as u64,
             frames_in: Counters::get(&self.counters.frames_in),
             frames_out: Counters::get(&self.counters.frames_out),
+            sockets_refused: Counters::get(&self.counters.sockets_refused),
             batches: Counters::get(&self.counters.batches),
             retries: Counters::get(&self.counters.retries),
             failed_batches: Counters::get(&self.counters.failed_batches),
@@ -252,7 +297,7 @@ impl Registry {
             let (events, bytes) = lane.used();
             let state = lane.state();
             stats.lanes += 1;
-            stats.sockets_in += state.client_sockets as u64;
+            stats.sockets_in += (state.client_sockets + state.unknown_sockets) as u64;
             stats.sockets_out += state.outbound.len() as u64;
             stats.timers += state.timers.len() as u64;
             stats.queued_events += events as u64;
@@ -285,9 +330,12 @@ impl Drop for Registration {
         {
             let mut state = lane.state();
             match self.socket.side {
+                Side::Client if self.socket.is_unknown() => state.unknown_sockets -= 1,
                 Side::Client => state.client_sockets -= 1,
                 Side::Outbound => drop(state.outbound.remove(&self.socket.token)),
             }
+            // It may be held a little longer by whoever sends to it; its place is free now.
+            self.socket.stand(false, None);
             lock(&self.registry.sockets).remove(&self.socket.token);
             let is_detached = state.detached.remove(&self.socket.token);
             if let Some(event) = self.last_event.take().filter(|_| !is_detached) {

@@ -16,7 +16,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Admit, Body, Connections, Encrypted, Limits, Over, Service, Tls, answer,
+    Admit, Body, Connections, Encrypted, Limits, Over, Serve, Service, Tls, answer,
     connections::Place,
     handshake,
     limits::HEADERS,
@@ -187,8 +187,8 @@ async fn upgrade(served: &Arc<Served>, mut request: Request<Incoming>) -> Respon
     }
     let upgraded = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
-    let (lane, context) = match shared.service.admit(parts.clone()).await {
-        Admit::Accept { lane, context } => (lane, context),
+    let (protocol, take) = match shared.service.admit(parts.clone()).await {
+        Admit::Accept { protocol, serve } => (protocol, serve),
         Admit::Refuse(refusal) => return refusal.map(answer::whole),
         Admit::NotWebSocket => {
             return shared.service.http(Request::from_parts(parts, body)).await;
@@ -196,16 +196,16 @@ async fn upgrade(served: &Arc<Served>, mut request: Request<Incoming>) -> Respon
     };
     match handshake::check(&parts.headers) {
         Ok(accept_key) => {
-            let hand_over = hand_over(Arc::clone(served), upgraded, lane, context);
+            let hand_over = hand_over(Arc::clone(served), upgraded, take);
             shared.tasks.spawn(hand_over);
-            handshake::accept(&accept_key)
+            handshake::accept(&accept_key, protocol)
         }
         Err(refusal) => handshake::refuse(refusal),
     }
 }
 
 /// Waits until the answer to the handshake is out, then gives the connection to the service.
-async fn hand_over(served: Arc<Served>, upgraded: OnUpgrade, lane: String, context: String) {
+async fn hand_over(served: Arc<Served>, upgraded: OnUpgrade, take: Serve) {
     let shared = &served.shared;
     let serving = async {
         match upgraded.await {
@@ -214,7 +214,7 @@ async fn hand_over(served: Arc<Served>, upgraded: OnUpgrade, lane: String, conte
                 let config = Some(shared.limits.websocket);
                 let io = TokioIo::new(upgraded);
                 let socket = WebSocketStream::from_raw_socket(io, Role::Server, config).await;
-                shared.service.websocket(socket, lane, context).await;
+                take(socket).await;
             }
             Err(error) => tracing::debug!(%error, "a client left during its handshake"),
         }

@@ -80,7 +80,7 @@ pub(crate) fn refuse(refusal: Refusal) -> Response<Body> {
 }
 
 /// The answer with which the handshake is done.
-pub(crate) fn accept(accept_key: &str) -> Response<Body> {
+pub(crate) fn accept(accept_key: &str, protocol: Option<HeaderValue>) -> Response<Body> {
     let mut response = Response::new(answer::whole(bytes::Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -89,6 +89,9 @@ pub(crate) fn accept(accept_key: &str) -> Response<Body> {
     // Base64 is always a header value.
     if let Ok(value) = HeaderValue::from_str(accept_key) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, value);
+    }
+    if let Some(protocol) = protocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     response
 }

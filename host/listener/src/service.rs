@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, request::Parts};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::{body::Incoming, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
@@ -21,15 +21,17 @@ pub type ClientSocket = WebSocketStream<TokioIo<Upgraded>>;
 #[derive(Clone, Copy, Debug)]
 pub struct Encrypted;
 
+/// Takes a connection after the handshake, until it ends.
+pub type Serve = Box<dyn FnOnce(ClientSocket) -> BoxFuture<'static, ()> + Send>;
+
 /// What becomes of an upgrade request.
-#[derive(Debug)]
 pub enum Admit {
-    /// The handshake goes on; both strings come back with the socket.
+    /// The handshake goes on.
     Accept {
-        /// Whose socket it is.
-        lane: String,
-        /// What else is known of it.
-        context: String,
+        /// What the answer names as `Sec-WebSocket-Protocol`: one that the request offers.
+        protocol: Option<HeaderValue>,
+        /// Gets the socket.
+        serve: Serve,
     },
     /// The handshake ends with this answer.
     Refuse(Response<Bytes>),
@@ -44,12 +46,4 @@ pub trait Service: Send + Sync + 'static {
 
     /// Answers a plain request. To a `HEAD` request it may answer as to `GET`: the body is not sent.
     fn http(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>>;
-
-    /// Takes a connection after the handshake, until it ends.
-    fn websocket(
-        &self,
-        socket: ClientSocket,
-        lane: String,
-        context: String,
-    ) -> BoxFuture<'static, ()>;
 }

@@ -29,10 +29,25 @@ async fn http_and_websocket_share_the_port() {
     let url = format!("ws://{}/ws?a=b", server.address);
     let (mut client, answer) = connect_async(url).await.unwrap();
     assert!(!answer.headers().contains_key("sec-websocket-extensions"));
+    assert!(!answer.headers().contains_key("sec-websocket-protocol"));
     let hello = client.next().await.unwrap().unwrap();
     assert_eq!(hello, Message::text("lane a=b"));
     client.send(Message::text("x")).await.unwrap();
     assert_eq!(client.next().await.unwrap().unwrap(), Message::text("x"));
+}
+
+#[tokio::test]
+async fn the_answer_names_the_protocol_that_the_service_chose() {
+    let server = server(Limits::default()).await;
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: one, two\r\n{HANDSHAKE}");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let head = head(&mut tcp).await.to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(
+        head.contains("\r\nsec-websocket-protocol: one\r\n"),
+        "{head}"
+    );
 }
 
 #[tokio::test]

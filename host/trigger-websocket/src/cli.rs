@@ -39,6 +39,7 @@ What is stored where, in the state directory (default: `.spin` beside spin.toml)
 
 Environment:
   SPIN_VARIABLE_<NAME>, <NAME>   a variable of the app, such as ASR_MODEL for `asr_model`
+  BLOB_STORE=s3, S3_<NAME>       blobs in a bucket of S3 or R2 instead: docs/r2.md
   REDIS_<NAME>, STORE_SYNC       how stores are used: docs/redis.md, docs/durability.md
   RUST_LOG                       what is logged, such as `debug` or `lanes=trace,info` (default: info)
 

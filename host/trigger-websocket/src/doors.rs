@@ -111,7 +111,8 @@ mod tests {
     }
 
     async fn listens(app: &App, listen: &str, more: &[&str], keys: &str) -> Result<(), String> {
-        let options = ["host", "--listen", listen].iter().chain(more);
+        let always = ["host", "--listen", listen];
+        let options = always.iter().chain(more);
         let options = Cli::try_parse_from(options).unwrap().run;
         let environment = |name: &str| (name == "KEYS").then(|| keys.to_owned());
         addresses(&options, app, environment, &Overrides::new())

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use lanes::{Batch, Event, HandleError, Mailbox, Payload};
-use listener::Admit;
+use lanes::{Account, Batch, Event, HandleError, Lanes, Mailbox, Payload, Standing};
+use listener::{Admit, ClientSocket};
 use tokio::sync::Semaphore;
 use wasmtime::component::Accessor;
 
 use crate::bindings::App;
 use crate::bindings::exports::realtime::sockets::startup::Errands;
-use crate::bindings::exports::realtime::sockets::upgrades::{Admission, Refusal, Request};
+use crate::bindings::exports::realtime::sockets::upgrades::{self, Admission, Refusal, Request};
 use crate::bindings::realtime::sockets::types;
 use crate::capability::Ctx;
 use crate::capability::key_value::Hold;
@@ -45,10 +45,10 @@ impl AppMailbox {
         }
     }
 
-    /// Asks the component whether this upgrade request may become a WebSocket.
-    pub async fn admit(&self, request: Parts) -> Admit {
+    /// Asks the component whether this upgrade request may become a WebSocket, for these lanes to serve.
+    pub async fn admit(&self, request: Parts, lanes: Lanes) -> Admit {
         let since = self.pool.figures().map(|_| Instant::now());
-        let admit = self.decide(request).await;
+        let admit = self.decide(request, lanes).await;
         if let (Some(figures), Some(since)) = (self.pool.figures(), since) {
             let status = match &admit {
                 Admit::Refuse(answer) => answer.status(),
@@ -59,9 +59,9 @@ impl AppMailbox {
         admit
     }
 
-    async fn decide(&self, request: Parts) -> Admit {
+    async fn decide(&self, request: Parts, lanes: Lanes) -> Admit {
         match self.pool.call(AdmitCall(upgrade_request(&request))).await {
-            Ok(Ok(Admission { lane, context })) => Admit::Accept { lane, context },
+            Ok(Ok(admission)) => accept(admission, lanes),
             Ok(Err(refusal)) => Admit::Refuse(answer(refusal)),
             Err(error) => {
                 tracing::error!(path = request.uri.path(), %error, "an upgrade was not decided");
@@ -180,6 +180,42 @@ fn upgrade_request(request: &Parts) -> Request {
                 )
             })
             .collect(),
+    }
+}
+
+fn accept(admission: Admission, lanes: Lanes) -> Admit {
+    let Admission {
+        lane,
+        context,
+        protocol,
+        standing,
+    } = admission;
+    let protocol = protocol.and_then(|protocol| {
+        HeaderValue::try_from(&protocol)
+            .inspect_err(|_| tracing::error!("an upgrade names a protocol that HTTP forbids"))
+            .ok()
+    });
+    let standing = match standing {
+        upgrades::Standing::Plain => Standing::Plain,
+        upgrades::Standing::Counted(counted) => Standing::Counted(account(counted)),
+        upgrades::Standing::Unknown => Standing::Unknown,
+    };
+    let serve = move |socket: ClientSocket| -> BoxFuture<'static, ()> {
+        Box::pin(async move { lanes.serve_as(socket, &lane, &context, &standing).await })
+    };
+    Admit::Accept {
+        protocol,
+        serve: Box::new(serve),
+    }
+}
+
+/// Of the component's, for the lanes.
+pub fn account(account: types::Account) -> Account {
+    Account {
+        name: account.name,
+        max_sockets: account.max_sockets,
+        group: account.group,
+        max_groups: account.max_groups,
     }
 }
 

@@ -176,6 +176,11 @@ impl Blobs {
         self.store.kind()
     }
 
+    /// See [`BlobStore::check`]; not counted.
+    pub async fn check(&self) -> Result<(), BlobError> {
+        self.store.check().await
+    }
+
     /// See [`BlobStore::put`].
     pub async fn put(
         &self,

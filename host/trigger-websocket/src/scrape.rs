@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use listener::{Admit, Body, CancellationToken, ClientSocket, Listener, Service};
+use listener::{Admit, Body, CancellationToken, Listener, Service};
 
 use crate::errors;
 use crate::http_component::plain;
@@ -149,12 +149,6 @@ impl Service for Only {
             plain(errors::not_found())
         };
         Box::pin(std::future::ready(response))
-    }
-
-    fn websocket(&self, socket: ClientSocket, _: String, _: String) -> BoxFuture<'static, ()> {
-        // None was admitted.
-        drop(socket);
-        Box::pin(std::future::ready(()))
     }
 }
 

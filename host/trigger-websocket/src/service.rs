@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use lanes::Lanes;
-use listener::{Admit, Body, ClientSocket, Service};
+use listener::{Admit, Body, Service};
 
 use crate::errors;
 use crate::figures::HOST;
@@ -94,7 +94,10 @@ impl Service for AppService {
             return Box::pin(std::future::ready(Admit::NotWebSocket));
         }
         match self.find(path, |target| target.mailbox.clone()) {
-            Some(mailbox) => Box::pin(async move { mailbox.admit(request).await }),
+            Some(mailbox) => {
+                let lanes = self.lanes.clone();
+                Box::pin(async move { mailbox.admit(request, lanes).await })
+            }
             None => Box::pin(std::future::ready(Admit::NotWebSocket)),
         }
     }
@@ -109,15 +112,5 @@ impl Service for AppService {
             Some(component) => Box::pin(async move { component.handle(request).await }),
             None => Box::pin(std::future::ready(self.answer(&request))),
         }
-    }
-
-    fn websocket(
-        &self,
-        socket: ClientSocket,
-        lane: String,
-        context: String,
-    ) -> BoxFuture<'static, ()> {
-        let lanes = self.lanes.clone();
-        Box::pin(async move { lanes.serve(socket, &lane, &context).await })
     }
 }

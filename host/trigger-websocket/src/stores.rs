@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use app_manifest::{App, BlobSettings, Component, KeyValueSettings, RuntimeConfig, ServerUrl};
-use blob_store::BlobStore;
+use blob_store::{BlobError, BlobStore, Choice, Sync};
 use host_metrics::Metrics;
 use key_value_store::{Durability, KeyValue, RedisSettings, RedisStore, SqliteStore};
 
@@ -145,7 +145,10 @@ impl Stores {
         state_dir: Option<&Path>,
         runtime_config: Option<&Path>,
         metrics: Option<&Metrics>,
-        (environment, given): (&(dyn Fn(&str) -> Option<String> + Sync), &Overrides),
+        (environment, given): (
+            &(dyn Fn(&str) -> Option<String> + std::marker::Sync),
+            &Overrides,
+        ),
     ) -> anyhow::Result<Self> {
         let default_config = app_dir.join(DEFAULT_RUNTIME_CONFIG);
         let runtime_config =
@@ -194,10 +197,20 @@ impl Stores {
             description.push(format!("key-value store \"{name}\": {place}"));
         }
         let Opening { host, locks, .. } = opening;
-        let BlobSettings::Directory { path } = &app.settings.blob_store;
-        let root = state_dir.join(path);
-        let blobs = Arc::new(Blobs::new(BlobStore::directory(&root)?, metrics));
-        description.push(format!("blobs: {}, {}", blobs.kind(), root.display()));
+        let choice = Choice::read(|name| variables::host_setting(name, &environment, given))?;
+        let blobs = match choice {
+            Choice::S3(settings) => BlobStore::s3(&settings)?,
+            Choice::Directory => {
+                let BlobSettings::Directory { path } = &app.settings.blob_store;
+                let sync = match settings.sync {
+                    Durability::Normal => Sync::Process,
+                    Durability::Full => Sync::Power,
+                };
+                BlobStore::directory_with(&state_dir.join(path), sync)?
+            }
+        };
+        description.push(format!("blobs: {}, {}", blobs.kind(), blobs.place()));
+        let blobs = Arc::new(Blobs::new(blobs, metrics));
         Ok(Self {
             state_dir,
             key_value,
@@ -227,6 +240,20 @@ impl Stores {
             );
         }
         Ok(first)
+    }
+
+    /// Asks the blob store whether it can be used. One that is not there now may come: that is logged.
+    ///
+    /// # Errors
+    /// It will not come by itself: there is no such bucket, or the key may not use it.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        match self.blobs.check().await {
+            Err(error @ BlobError::Unavailable(_)) => {
+                tracing::warn!(%error, "nothing can be stored until it is back");
+                Ok(())
+            }
+            checked => checked.context("the blob store's first answer"),
+        }
     }
 
     /// Where compiled code is kept.
@@ -300,6 +327,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path(), "\"default\"");
         let stores = open(&app, folder.path(), None).await.unwrap();
+        assert_eq!(stores.kinds().blob_store, "directory");
         let state = folder.path().canonicalize().unwrap().join(".spin");
         assert_eq!(stores.state_dir, state);
         assert!(state.join("sqlite_key_value.db").exists());
@@ -343,5 +371,44 @@ mod tests {
             panic!("took a file for a folder");
         };
         assert!(error.to_string().contains("--state-dir"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn blobs_are_on_s3_when_the_environment_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path(), "");
+        let with = async |endpoint: &'static str| {
+            let environment = move |name: &str| match name {
+                "BLOB_STORE" => Some("s3".to_owned()),
+                "S3_ENDPOINT" => Some(endpoint.to_owned()),
+                "S3_BUCKET" => Some("not-this-one".to_owned()),
+                "SPIN_VARIABLE_S3_BUCKET" => Some("interviews".to_owned()),
+                "S3_ACCESS_KEY_ID" | "S3_SECRET_ACCESS_KEY" => Some("key-1".to_owned()),
+                _ => None,
+            };
+            let given = Overrides::new();
+            Stores::open(
+                &app,
+                folder.path(),
+                None,
+                None,
+                None,
+                (&environment, &given),
+            )
+            .await
+        };
+        let stores = with("https://r2.invalid").await.unwrap();
+        assert_eq!(stores.kinds().blob_store, "s3");
+        let shown = stores.description.join("\n");
+        assert!(
+            shown.contains("s3, https://r2.invalid/interviews/"),
+            "{shown}"
+        );
+        assert!(!shown.contains("key-1"), "{shown}");
+        assert!(!folder.path().join(".spin/blobs").exists());
+        let Err(error) = with("http://r2.invalid").await else {
+            panic!("took an endpoint without TLS");
+        };
+        assert!(error.to_string().contains("S3_ENDPOINT is"), "{error}");
     }
 }

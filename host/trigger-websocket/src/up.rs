@@ -87,6 +87,7 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         (&environment, &overrides),
     )
     .await?;
+    stores.check().await?;
     let simulator = match variables::missing_asr_key(&app, environment, &overrides)? {
         Some(missing) => Some(
             variables::start_simulator(missing)

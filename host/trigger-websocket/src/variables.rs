@@ -160,6 +160,22 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_value_of_a_host_setting_wins() {
+        let environment = |name: &str| match name {
+            "SPIN_VARIABLE_S3_BUCKET" => Some("spin".to_owned()),
+            "S3_BUCKET" | "S3_REGION" => Some("plain".to_owned()),
+            _ => None,
+        };
+        let given = Overrides::from([("s3_bucket".to_owned(), "given".to_owned())]);
+        let none = Overrides::new();
+        let value = |name, given| host_setting(name, &environment, given);
+        assert_eq!(value("S3_BUCKET", &given).as_deref(), Some("given"));
+        assert_eq!(value("S3_BUCKET", &none).as_deref(), Some("spin"));
+        assert_eq!(value("S3_REGION", &none).as_deref(), Some("plain"));
+        assert_eq!(value("S3_PREFIX", &none), None);
+    }
+
+    #[test]
     fn without_a_key_the_simulator_is_missing_nothing_but_it() {
         let app = app();
         let none = Overrides::new();

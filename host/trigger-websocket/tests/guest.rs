@@ -70,6 +70,24 @@ async fn a_component_gets_what_its_manifest_grants_and_no_more() {
     host.stop();
 }
 
+#[tokio::test]
+async fn a_component_says_which_place_a_socket_takes_and_for_how_long_it_is_not_read() {
+    let host = Host::start(&[]);
+    let mut unknown = host.connect("/ws/lane?unknown").await;
+    let mut counted = host.connect("/ws/other?counted").await;
+    assert_eq!(ask(&mut counted, "hello").await, "hello");
+    let full = "Err(Error::TooMany) Ok(())";
+    assert_eq!(ask(&mut unknown, "settle").await, full);
+    let mut more = host.connect("/ws/lane?counted").await;
+    assert_eq!(close_code(&mut more).await, CloseCode::Again);
+    counted.close(None).await.unwrap();
+    // The host has freed its place when it has told the lane.
+    let settled = async { while ask(&mut unknown, "settle").await == full {} };
+    tokio::time::timeout(WAIT, settled).await.unwrap();
+    assert_eq!(ask(&mut unknown, "settle").await, "Ok(()) Ok(())");
+    host.stop();
+}
+
 /// What a start that was refused said.
 fn refusal(at_start: &str) -> String {
     let variable = format!("at_start={at_start}");

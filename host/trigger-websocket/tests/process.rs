@@ -177,6 +177,82 @@ fn an_address_in_use_is_named() {
     );
 }
 
+/// An app that asks for keys.
+const LOCKED: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "test"
+[application.trigger.websocket]
+loopback_unless = "keys"
+[variables]
+keys = { default = "", secret = true }
+[[trigger.websocket]]
+route = "/..."
+component = "entry"
+[component.entry]
+source = "entry.wasm"
+"#;
+
+#[test]
+fn without_keys_nobody_but_this_machine_is_served_unless_it_is_said() {
+    let anywhere = ["--listen", "0.0.0.0:0"];
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("spin.toml"), LOCKED).unwrap();
+    let run = |more: &[&str], keys: &str| {
+        let output = host()
+            .arg("up")
+            .args(anywhere)
+            .args(more)
+            .arg("--from")
+            .arg(folder.path())
+            .env("KEYS", keys)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        stderr(&output)
+    };
+    let message = run(&[], "");
+    for part in ["KEYS is empty", "--listen 127.0.0.1", "--insecure"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    // These come as far as the code, which is not there.
+    for (more, keys) in [(&["--insecure"][..], ""), (&[], "a-key")] {
+        let message = run(more, keys);
+        assert!(message.contains("entry.wasm"), "{message}");
+        assert!(!message.contains("a-key"), "{message}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_none_ends_the_start_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("certificate.pem");
+    std::fs::write(&file, "nothing").unwrap();
+    let file = file.to_str().unwrap();
+    let (_app, output) = up(APP, &["--tls-cert", file, "--tls-key", file]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(
+        message.contains("certificate.pem") && message.contains("BEGIN CERTIFICATE"),
+        "{message}"
+    );
+}
+
+#[test]
+fn limits_that_do_not_go_together_end_the_start() {
+    let (_folder, output) = up(APP, &["--limit-message-bytes", "8000000"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("--limit-lane-bytes"), "{message}");
+    let (_folder, output) = up(APP, &["--limit-connections", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+    let mut by_environment = host();
+    by_environment
+        .args(["up", "--from", "nowhere"])
+        .env("HOST_LIMIT_CONNECTIONS", "none");
+    assert_eq!(by_environment.output().unwrap().status.code(), Some(2));
+}
+
 #[test]
 fn an_unknown_variable_is_refused() {
     let (_folder, output) = up(APP, &["--variable", "asr_modle=x"]);

@@ -1,7 +1,6 @@
 //! The rules of the audit, on documents: nothing is fetched here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use asr_simulator::mark::{self, SECOND_BYTES};
 use serde_json::{Value, json};
@@ -75,13 +74,12 @@ impl<'a> Stream<'a> {
         for (seq, acked) in &self.recorded.acked {
             let plain = plain_key(&self.recorded.session, &self.recorded.role, *seq);
             let key = acked.key.clone().unwrap_or(plain);
-            let path = self.shown.blobs.join(&key);
-            folders.extend(path.parent().map(ToOwned::to_owned));
-            match fs::read(&path) {
-                Err(error) => {
-                    faults.push(self.told_of(*seq, format!("acked, not stored at {key}: {error}")));
+            folders.extend(key.rsplit_once('/').map(|(folder, _)| format!("{folder}/")));
+            match self.shown.blobs.read(&key) {
+                None => {
+                    faults.push(self.told_of(*seq, format!("acked, not stored at {key}")));
                 }
-                Ok(stored) => {
+                Some(stored) => {
                     if let Some(what) = difference(&stored, &self.recorded.pcm(*seq)) {
                         faults.push(self.told_of(*seq, format!("acked, and {key} {what}")));
                     }
@@ -89,7 +87,9 @@ impl<'a> Stream<'a> {
             }
         }
         for folder in folders {
-            for name in names(&folder) {
+            // Of this role's folder only: `mixed` has those of the others below its own.
+            for key in self.shown.blobs.keys(&folder) {
+                let name = key.strip_prefix(&folder).unwrap_or_default();
                 let seq = name.strip_suffix(".pcm").and_then(|seq| seq.parse().ok());
                 if seq.is_some_and(|seq| !self.recorded.sent.contains(&seq)) {
                     faults.push(self.told(format!("{name} is stored, and nobody sent it")));
@@ -453,13 +453,6 @@ fn plain_key(session: &str, role: &str, seq: u32) -> String {
         "mixed" => format!("sessions/{session}/chunks/{seq:08}.pcm"),
         role => format!("sessions/{session}/chunks/{role}/{seq:08}.pcm"),
     }
-}
-
-fn names(folder: &std::path::Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
 }
 
 fn difference(stored: &[u8], sent: &[u8]) -> Option<String> {

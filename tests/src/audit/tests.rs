@@ -5,6 +5,8 @@ use asr_simulator::mark;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::blobs::Blobs;
+
 use super::{Documents, Expect, ROLES, Recorded};
 
 const SESSION: &str = "fabricated";
@@ -14,7 +16,7 @@ const STREAMS: [(&str, u16); 2] = [("teacher", 1), ("students", 2)];
 struct Fabricated {
     documents: Documents,
     recorded: Vec<Recorded>,
-    _blobs: TempDir,
+    directory: TempDir,
 }
 
 impl Fabricated {
@@ -69,10 +71,10 @@ impl Fabricated {
                 raw: Default::default(),
                 merged: Default::default(),
                 events: Default::default(),
-                blobs: blobs.path().to_owned(),
+                blobs: Blobs::Directory(blobs.path().to_owned()),
             },
             recorded,
-            _blobs: blobs,
+            directory: blobs,
         };
         fabricated.show();
         fabricated
@@ -153,8 +155,8 @@ impl Fabricated {
 
     fn file(&self, role: &str, seq: u32) -> std::path::PathBuf {
         let folder = self
-            .documents
-            .blobs
+            .directory
+            .path()
             .join(format!("sessions/{SESSION}/chunks/{role}"));
         folder.join(format!("{seq:08}.pcm"))
     }

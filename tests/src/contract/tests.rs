@@ -299,7 +299,7 @@ fn what_both_documents_know_is_the_same() {
         "type": "speaker_event", "live_seq": 9, "session_id": "s", "stream_role": "students",
         "event": event,
     });
-    assert_eq!(frames.len(), 11);
+    assert_eq!(frames.len(), 12);
     assert_eq!(frame(&live), Ok(()));
     let mut wrong = live;
     wrong["event"]["decision"] = json!("maybe");

@@ -334,7 +334,7 @@ async fn fault_26_ids_with_one_safe_id_never_meet() {
     }
     for (key, pcm) in &keys {
         assert!(
-            std::fs::read(gateway.blobs().join(key)).unwrap() == *pcm,
+            gateway.blobs().read(key).unwrap() == *pcm,
             "{key} holds its own audio"
         );
     }

@@ -1,8 +1,6 @@
 //! What a gateway keeps of its sessions, seen from outside: the list, the key-value store, the
 //! blob store's directory.
 
-use std::path::Path;
-
 use end_to_end::Gateway;
 use serde_json::Value;
 
@@ -37,25 +35,7 @@ pub fn entries(gateway: &Gateway, part: &str) -> Vec<(String, String)> {
 
 /// The objects of the blob store below the folder of a safe id.
 pub fn objects(gateway: &Gateway, safe_id: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![gateway.blobs().join("sessions").join(safe_id)];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.path() {
-                path if path.is_dir() => folders.push(path),
-                path => found.push(name(&path)),
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    gateway.blobs().names(&format!("sessions/{safe_id}/"))
 }
 
 /// Nothing of the session is there, and nothing comes back. Its id is its safe id.

@@ -2,10 +2,12 @@
 //! and themes can share a gateway. `cargo test -p end-to-end restart::` runs one of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access;
 mod asr_down;
 mod asr_faults;
 mod backfill;
 mod bad_input;
+mod blob_store_s3;
 mod client_faults;
 mod conformance;
 mod deletion;
@@ -14,6 +16,7 @@ mod hostile;
 mod hostile_clients;
 mod identity;
 mod kept;
+mod key_names;
 mod kills;
 mod live;
 mod merged;

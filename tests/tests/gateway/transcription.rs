@@ -1,7 +1,5 @@
 //! From audio to text: every acknowledged second once, in order, under its own seconds.
 
-use std::fs;
-
 use asr_simulator::mark;
 use end_to_end::session::{heard, number};
 use end_to_end::wait::eventually;
@@ -138,11 +136,9 @@ fn check_figures(asr: &Value, items: &[Value]) {
 }
 
 fn check_chunks(gateway: &Gateway, session: &str, role: &str, stream: u16) {
-    let folder = gateway
-        .blobs()
-        .join(format!("sessions/{session}/chunks/{role}"));
     for seq in 1..=13 {
-        let stored = fs::read(folder.join(format!("{seq:08}.pcm"))).unwrap();
+        let key = format!("sessions/{session}/chunks/{role}/{seq:08}.pcm");
+        let stored = gateway.blobs().read(&key).unwrap();
         assert!(
             stored == mark::second(stream, seq),
             "{role} {seq} is stored byte for byte"
@@ -154,8 +150,7 @@ async fn check_result(gateway: &Gateway, session: &str, finalized: &Value) {
     assert_eq!(finalized["session_id"], session);
     let key = finalized["result_key"].as_str().unwrap();
     assert_eq!(key, format!("sessions/{session}/result.json"));
-    let result: Value =
-        serde_json::from_slice(&fs::read(gateway.blobs().join(key)).unwrap()).unwrap();
+    let result: Value = serde_json::from_slice(&gateway.blobs().read(key).unwrap()).unwrap();
 
     let state = gateway.state(session).await;
     for field in [

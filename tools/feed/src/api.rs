@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -9,6 +10,8 @@ use serde_json::{Value, json};
 
 use crate::session::{Gateway, Role, SessionId};
 
+/// The header that shows a key.
+pub const KEY: &str = "x-api-key";
 /// An ordinary answer may take this long.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Finalizing waits until what was recognised is complete.
@@ -84,6 +87,7 @@ pub struct Api {
     client: Client,
     gateway: Gateway,
     session: SessionId,
+    key: Option<HeaderValue>,
 }
 
 impl Api {
@@ -94,7 +98,15 @@ impl Api {
             client: Client::new(),
             gateway,
             session,
+            key: None,
         }
+    }
+
+    /// Shows this key, if there is one.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<HeaderValue>) -> Self {
+        self.key = key;
+        self
     }
 
     /// Whether there is a gateway.
@@ -168,6 +180,10 @@ impl Api {
         request: RequestBuilder,
         timeout: Duration,
     ) -> Result<T, Error> {
+        let request = match &self.key {
+            Some(key) => request.header(KEY, key.clone()),
+            None => request,
+        };
         let answer = async {
             let response = request.timeout(timeout).send().await?;
             Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))

@@ -13,6 +13,7 @@ use feed::delivery::Pace;
 use feed::display::Display;
 use feed::session::{Gateway, Role, SessionId};
 use feed::stream::{self, Plan, Summary};
+use reqwest::header::HeaderValue;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -32,6 +33,15 @@ struct Arguments {
     /// The gateway.
     #[arg(long, default_value = "http://127.0.0.1:3000", value_name = "URL")]
     url: Gateway,
+    /// A key or a token, for a gateway that asks for one. Better in the environment: arguments are seen
+    /// by others.
+    #[arg(
+        long,
+        env = "GATEWAY_API_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
+    key: Option<String>,
     /// The session to stream into. Default: a new one, named after the time.
     #[arg(long, value_name = "ID")]
     session: Option<SessionId>,
@@ -64,6 +74,16 @@ struct Arguments {
     json: bool,
 }
 
+/// A header's value that is not shown; empty counts as none.
+fn key(given: Option<&str>) -> anyhow::Result<Option<HeaderValue>> {
+    let Some(text) = given.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let mut key = HeaderValue::from_str(text).context("the key is not visible ASCII characters")?;
+    key.set_sensitive(true);
+    Ok(Some(key))
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
@@ -83,6 +103,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         (Role::Students, &arguments.students),
         (Role::Mixed, &arguments.mixed),
     ];
+    let key = key(arguments.key.as_deref())?;
     let mut sources = Vec::new();
     for (role, file) in files {
         if let Some(file) = file {
@@ -90,7 +111,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         }
     }
     let session = arguments.session.clone().unwrap_or_else(SessionId::fresh);
-    let api = Api::new(arguments.url.clone(), session.clone());
+    let api = Api::new(arguments.url.clone(), session.clone()).with_key(key.clone());
     api.check().await?;
     let display = Display::new();
     display.line(&format!("session {session} on {}", arguments.url));
@@ -101,6 +122,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         let plan = Plan {
             url: arguments.url.audio(&session, *role),
             session: session.clone(),
+            key: key.clone(),
             role: *role,
             pace: if arguments.fast {
                 Pace::Fast

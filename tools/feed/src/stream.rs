@@ -6,14 +6,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{SinkExt, StreamExt};
+use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use url::Url;
 
+use crate::api::KEY;
 use crate::audio::Audio;
 use crate::delivery::{Delivery, GivenUp, Pace, Step};
 use crate::session::{Role, SessionId};
@@ -34,6 +37,8 @@ pub struct Plan {
     pub url: Url,
     /// The session that `url` names.
     pub session: SessionId,
+    /// What the gateway asks for, if it does.
+    pub key: Option<HeaderValue>,
     /// The role that `url` names.
     pub role: Role,
     /// How fast.
@@ -259,7 +264,11 @@ impl Streaming<'_> {
     }
 
     async fn connect(&self) -> Result<Socket, Break> {
-        match timeout(ANSWER_TIMEOUT, connect_async(self.plan.url.as_str())).await {
+        let mut request = self.plan.url.as_str().into_client_request()?;
+        if let Some(key) = &self.plan.key {
+            request.headers_mut().insert(KEY, key.clone());
+        }
+        match timeout(ANSWER_TIMEOUT, connect_async(request)).await {
             Err(_) => Err(Break::Lost("connecting took too long".to_owned())),
             Ok(Ok((socket, _))) => Ok(socket),
             // What is wrong with the request stays wrong.

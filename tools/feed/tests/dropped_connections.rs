@@ -153,6 +153,7 @@ async fn feed(gateway: &Gateway, audio: &Audio) -> Result<Summary, Error> {
     let plan = Plan {
         url: gateway.audio(&session, Role::Teacher),
         session,
+        key: None,
         role: Role::Teacher,
         pace: Pace::Fast,
         interviewer: Some("Ada Lovelace".to_owned()),

@@ -11,6 +11,11 @@ use crate::record::{Place, Viewer, Wants};
 const TRY_AGAIN_LATER: u16 = 1013;
 
 impl LiveLane {
+    /// Whether the socket is one of those that listen.
+    pub fn has(&self, socket: &str) -> bool {
+        self.record.viewers.iter().any(|v| v.socket == socket)
+    }
+
     /// Sockets whose room is not known yet.
     pub fn unprobed(&self) -> Vec<String> {
         let sockets = self.record.viewers.iter().map(|viewer| &viewer.socket);
@@ -37,7 +42,7 @@ impl LiveLane {
 
     pub(crate) fn join(&mut self, socket: String, ask: Ask) {
         // A batch that is repeated: it is here already, and may have been sent something.
-        if self.record.viewers.iter().any(|v| v.socket == socket) {
+        if self.has(&socket) {
             return;
         }
         if self.record.viewers.len() >= MAX_VIEWERS {

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::frame::CHUNK_BYTES;
 use crate::id::SessionId;
+use crate::pace::Pace;
 use crate::role::{ByRole, StreamRole};
 use crate::seq::{ClaimedSeq, Seq};
 use crate::stored::{self, Damaged};
@@ -38,6 +39,9 @@ pub struct IngestRecord {
     /// First and last missing second of each gap.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gaps: Vec<(u32, u32)>,
+    /// What [`Pace`] keeps of it; 0 where there is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    paid_until: u64,
 }
 
 /// What to do with a chunk.
@@ -94,6 +98,7 @@ impl IngestRecord {
             started_at: at,
             updated_at: at,
             gaps: Vec::new(),
+            paid_until: 0,
         }
     }
 
@@ -200,6 +205,13 @@ impl IngestRecord {
     pub const fn duplicate(&mut self, now: EpochMs) {
         self.duplicate_chunks = self.duplicate_chunks.saturating_add(1);
         self.updated_at = now;
+    }
+
+    /// A chunk came that [`IngestRecord::stored`] or [`IngestRecord::duplicate`] counted: for how many
+    /// milliseconds no more may come.
+    pub fn paced(&mut self, pace: Pace, now: EpochMs) -> u64 {
+        self.paid_until = pace.arrived(self.paid_until, now);
+        pace.wait_ms(self.paid_until, now)
     }
 
     /// The last second that is stored; 0 for none.
@@ -313,6 +325,13 @@ struct StoredIngest {
     updated_at: EpochMs,
     #[serde(default)]
     gaps: Vec<(u32, u32)>,
+    #[serde(default)]
+    paid_until: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl TryFrom<StoredIngest> for IngestRecord {
@@ -350,6 +369,7 @@ impl TryFrom<StoredIngest> for IngestRecord {
             started_at: stored.started_at,
             updated_at: stored.updated_at,
             gaps: stored.gaps,
+            paid_until: stored.paid_until,
         })
     }
 }

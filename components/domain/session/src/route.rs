@@ -56,6 +56,8 @@ pub enum SessionAction {
     Result,
     /// `GET live`, a WebSocket for viewers
     Live,
+    /// `POST tokens`
+    Tokens,
 }
 
 impl<'a> Route<'a> {
@@ -114,7 +116,8 @@ impl Route<'_> {
                 | SessionAction::Resolve
                 | SessionAction::AsrRun
                 | SessionAction::AsrReset
-                | SessionAction::Finalize => "POST",
+                | SessionAction::Finalize
+                | SessionAction::Tokens => "POST",
             },
         }
     }
@@ -138,6 +141,7 @@ impl SessionAction {
             "finalize" => Self::Finalize,
             "result" => Self::Result,
             "live" => Self::Live,
+            "tokens" => Self::Tokens,
             _ => return None,
         })
     }
@@ -192,6 +196,8 @@ mod tests {
             ("/v1/sessions/x/resolve", "POST", true),
             ("/v1/sessions/x/resolve", "post", false),
             ("/v1/sessions/x/live", "GET", true),
+            ("/v1/sessions/x/tokens", "POST", true),
+            ("/v1/sessions/x/tokens", "GET", false),
         ] {
             assert_eq!(takes(path, method), Some(expected), "{method} {path}");
         }

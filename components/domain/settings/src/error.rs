@@ -37,6 +37,14 @@ impl BadSetting {
         }
     }
 
+    /// Says where the value is wrong, too.
+    pub(crate) fn because(mut self, why: Option<String>) -> Self {
+        if let (Self::NotAllowed { value, .. }, Some(why)) = (&mut self, why) {
+            value.push_str(&format!(" ({why})"));
+        }
+        self
+    }
+
     pub(crate) fn unreadable(name: &str, reason: String) -> Self {
         Self::Unreadable {
             name: name.to_ascii_uppercase(),

@@ -17,5 +17,5 @@ mod table;
 pub use error::{BadSetting, BadSettings, MAX_SHOWN_CHARS};
 pub use rule::{MAX_KEY_CHARS, MAX_LINE_CHARS, MAX_URL_CHARS};
 pub use secret::Secret;
-pub use settings::{Asr, Inference, MAX_START_TIMEOUT, Settings};
+pub use settings::{Asr, Doors, Inference, MAX_START_TIMEOUT, Settings};
 pub use table::{ALL, Row};

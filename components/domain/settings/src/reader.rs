@@ -40,7 +40,9 @@ where
         };
         let value = setting.rule.parse(text);
         if value.is_none() {
-            self.refuse(setting, text, setting.rule.words());
+            let words = setting.rule.words();
+            let bad = BadSetting::not_allowed(setting.name, setting.secret, text, words);
+            self.bad.push(bad.because(setting.rule.why(text)));
         }
         value
     }

@@ -4,6 +4,7 @@
 use std::net::Ipv6Addr;
 
 use http::Uri;
+use interview_doors::{Keys, Origins};
 
 use crate::secret::Secret;
 
@@ -24,6 +25,11 @@ pub trait Rule {
 
     /// None: that is not allowed.
     fn parse(&self, text: &str) -> Option<Self::Value>;
+
+    /// Where in a text that is not allowed it is wrong, for rules of long texts. Shows nothing of it.
+    fn why(&self, _text: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Yes or no.
@@ -128,6 +134,44 @@ impl Rule for Key {
     fn parse(&self, text: &str) -> Option<Secret> {
         (text.len() <= MAX_KEY_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic()))
             .then(|| Secret::new(text))
+    }
+}
+
+/// Keys of this gateway, or none: what they look like is `interview-doors`' to say.
+pub struct ApiKeys;
+
+impl Rule for ApiKeys {
+    type Value = Keys;
+
+    fn words(&self) -> String {
+        format!("nothing, or {}", Keys::SYNTAX)
+    }
+
+    fn parse(&self, text: &str) -> Option<Keys> {
+        Keys::parse(text).ok()
+    }
+
+    fn why(&self, text: &str) -> Option<String> {
+        Keys::parse(text).err().map(|bad| bad.to_string())
+    }
+}
+
+/// Origins of web pages, or none: as for keys.
+pub struct AllowedOrigins;
+
+impl Rule for AllowedOrigins {
+    type Value = Origins;
+
+    fn words(&self) -> String {
+        format!("nothing, or {}", Origins::SYNTAX)
+    }
+
+    fn parse(&self, text: &str) -> Option<Origins> {
+        Origins::parse(text).ok()
+    }
+
+    fn why(&self, text: &str) -> Option<String> {
+        Origins::parse(text).err().map(|bad| bad.to_string())
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use interview_doors::{Keys, Origins};
+
 use crate::error::BadSettings;
 use crate::reader::Reader;
 use crate::secret::Secret;
@@ -23,10 +25,29 @@ pub struct Settings {
     pub inference: Option<Inference>,
     /// How long `finalize` waits for audio that is not transcribed yet.
     pub finalize_flush_timeout: Duration,
+    /// Who may come in.
+    pub doors: Doors,
+    /// Seconds of audio that a stream may bring in a second; 0: as many as come.
+    pub max_chunk_rate: u32,
+    /// Seconds of audio that it may bring at once before that counts.
+    pub max_chunk_burst_seconds: u32,
     /// The kind of the store of sessions, for /health.
     pub session_store: String,
     /// The kind of the store of audio and results, for /health.
     pub blob_store: String,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doors {
+    /// None: everybody.
+    pub keys: Keys,
+    /// Web pages that may.
+    pub origins: Origins,
+    /// WebSockets that a key has open at a time.
+    pub max_streams_per_key: u32,
+    /// Sessions that they are of.
+    pub max_sessions_per_key: u32,
 }
 
 /// How audio becomes text.
@@ -107,6 +128,14 @@ impl Settings {
             asr: asr(&mut from),
             inference: inference(&mut from),
             finalize_flush_timeout: millis(from.take(&table::FINALIZE_FLUSH_TIMEOUT_MS)),
+            doors: Doors {
+                keys: from.take(&table::GATEWAY_API_KEYS),
+                origins: from.take(&table::CORS_ALLOWED_ORIGINS),
+                max_streams_per_key: from.take(&table::MAX_STREAMS_PER_KEY),
+                max_sessions_per_key: from.take(&table::MAX_SESSIONS_PER_KEY),
+            },
+            max_chunk_rate: from.take(&table::MAX_CHUNK_RATE),
+            max_chunk_burst_seconds: from.take(&table::MAX_CHUNK_BURST_SECONDS),
             session_store: from.take(&table::SESSION_STORE),
             blob_store: from.take(&table::BLOB_STORE),
         };

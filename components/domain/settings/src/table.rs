@@ -1,6 +1,9 @@
 //! The table: every setting there is, in the order of the documentation.
 
-use crate::rule::{Decimal, Even, Flag, Key, Language, Line, Optional, Path, Rule, Url, Whole};
+use crate::rule::{
+    AllowedOrigins, ApiKeys, Decimal, Even, Flag, Key, Language, Line, Optional, Path, Rule, Url,
+    Whole,
+};
 
 /// One setting.
 pub struct Setting<R> {
@@ -82,6 +85,12 @@ pub static ALL: &[&dyn Row] = &[
     &INFERENCE_API_KEY,
     &INFERENCE_TIMEOUT_MS,
     &FINALIZE_FLUSH_TIMEOUT_MS,
+    &GATEWAY_API_KEYS,
+    &CORS_ALLOWED_ORIGINS,
+    &MAX_STREAMS_PER_KEY,
+    &MAX_SESSIONS_PER_KEY,
+    &MAX_CHUNK_RATE,
+    &MAX_CHUNK_BURST_SECONDS,
     &SESSION_STORE,
     &BLOB_STORE,
 ];
@@ -323,6 +332,75 @@ pub static FINALIZE_FLUSH_TIMEOUT_MS: Setting<Whole> = Setting {
     original: false,
 };
 
+pub static GATEWAY_API_KEYS: Setting<ApiKeys> = Setting {
+    name: "gateway_api_keys",
+    default: "",
+    rule: ApiKeys,
+    meaning: "Who may use this gateway: every route but /health needs one of these, see \
+              [access.md](access.md). Nothing: everybody may.",
+    secret: true,
+    original: false,
+};
+
+pub static CORS_ALLOWED_ORIGINS: Setting<AllowedOrigins> = Setting {
+    name: "cors_allowed_origins",
+    default: "",
+    rule: AllowedOrigins,
+    meaning: "Whose web pages may use this gateway from a browser. Nothing: with keys only pages of its \
+              own host may open WebSockets, and none of elsewhere read answers.",
+    secret: false,
+    original: false,
+};
+
+pub static MAX_STREAMS_PER_KEY: Setting<Whole> = Setting {
+    name: "max_streams_per_key",
+    default: "1000",
+    rule: Whole {
+        min: 1,
+        max: 100_000,
+    },
+    meaning: "WebSockets, of streams and of viewers, that a key and all tokens made with it have open at \
+              a time. The next is closed with 1013.",
+    secret: false,
+    original: false,
+};
+
+pub static MAX_SESSIONS_PER_KEY: Setting<Whole> = Setting {
+    name: "max_sessions_per_key",
+    default: "500",
+    rule: Whole {
+        min: 1,
+        max: 100_000,
+    },
+    meaning: "Sessions that these WebSockets may be of at a time. One of a further session is closed \
+              with 1013.",
+    secret: false,
+    original: false,
+};
+
+pub static MAX_CHUNK_RATE: Setting<Whole> = Setting {
+    name: "max_chunk_rate",
+    default: "100",
+    rule: Whole { min: 0, max: 1_000 },
+    meaning: "Seconds of audio that a stream may bring in a second, once MAX_CHUNK_BURST_SECONDS are used \
+              up. What comes faster waits unread in the connection; nothing is refused. 0: no limit.",
+    secret: false,
+    original: false,
+};
+
+pub static MAX_CHUNK_BURST_SECONDS: Setting<Whole> = Setting {
+    name: "max_chunk_burst_seconds",
+    default: "3600",
+    rule: Whole {
+        min: 1,
+        max: 86_400,
+    },
+    meaning: "Seconds of audio that a stream may bring as fast as it can, such as after a network that \
+              was away for so long.",
+    secret: false,
+    original: false,
+};
+
 pub static SESSION_STORE: Setting<Line> = Setting {
     name: "session_store",
     default: "key-value",
@@ -337,8 +415,8 @@ pub static BLOB_STORE: Setting<Line> = Setting {
     name: "blob_store",
     default: "blob-store",
     rule: Line,
-    meaning: "What /health says of the store of audio and results. The host sets it, from its \
-              runtime-config.toml.",
+    meaning: "Where the host keeps audio and results: `directory`, which it is when not set, or \
+              `s3`, with the settings in [r2.md](r2.md). /health says it.",
     secret: false,
     original: false,
 };

@@ -143,6 +143,28 @@ fn a_variable_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_wrong_key_or_origin_is_named_by_its_place() {
+    let keys = "a-key-of-20-letters-,desk:wrote:hush-hush-hush-hush";
+    let said = message(&[
+        ("gateway_api_keys", keys),
+        ("cors_allowed_origins", "http://h *"),
+    ]);
+    let (keys, origins) = said.split_once('\n').unwrap();
+    assert!(
+        keys.starts_with(
+            "GATEWAY_API_KEYS is a secret and not shown (entry 2 has scopes other than `read`, \
+             `write` and `admin`): write nothing, or keys, separated by commas"
+        ),
+        "{keys}"
+    );
+    assert!(
+        origins.starts_with("CORS_ALLOWED_ORIGINS is \"http://h *\" (entry 2 is no origin): write"),
+        "{origins}"
+    );
+    assert!(!said.contains("hush") && !said.contains("a-key"), "{said}");
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let settings = read(&[
         ("aliyun_dashscope_api_key", "sk-asr"),
@@ -263,7 +285,7 @@ proptest! {
     fn no_secret_is_ever_shown(key in "[ -~]{0,20}é?", wrong in "[a-z]{1,8}") {
         // Longer than what messages themselves may happen to say.
         let key = format!("{key}-secret-part-of-it");
-        for name in ["aliyun_dashscope_api_key", "inference_api_key"] {
+        for name in ["aliyun_dashscope_api_key", "inference_api_key", "gateway_api_keys"] {
             let shown = format!("{:?}", read(&[
                 (name, &key),
                 ("inference_base_url", "http://h"),

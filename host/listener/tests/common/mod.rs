@@ -33,10 +33,20 @@ impl Service for Echo {
     fn admit(&self, request: Parts) -> BoxFuture<'static, Admit> {
         async move {
             match request.uri.path() {
-                "/ws" => Admit::Accept {
-                    lane: "lane".to_owned(),
-                    context: request.uri.query().unwrap_or_default().to_owned(),
-                },
+                "/ws" => {
+                    let hello = format!("lane {}", request.uri.query().unwrap_or_default());
+                    Admit::Accept {
+                        // The first of those that are offered.
+                        protocol: request
+                            .headers
+                            .get("sec-websocket-protocol")
+                            .map(|offered| {
+                                let offered = offered.to_str().unwrap();
+                                offered.split(',').next().unwrap().parse().unwrap()
+                            }),
+                        serve: Box::new(|socket| echo(socket, hello).boxed()),
+                    }
+                }
                 "/no" => Admit::Refuse(
                     Response::builder()
                         .status(403)
@@ -69,23 +79,14 @@ impl Service for Echo {
         }
         .boxed()
     }
+}
 
-    fn websocket(
-        &self,
-        mut socket: ClientSocket,
-        lane: String,
-        context: String,
-    ) -> BoxFuture<'static, ()> {
-        async move {
-            let hello = Message::text(format!("{lane} {context}"));
-            socket.send(hello).await.unwrap();
-            while let Some(Ok(message)) = socket.next().await {
-                if message.is_text() && socket.send(message).await.is_err() {
-                    break;
-                }
-            }
+async fn echo(mut socket: ClientSocket, hello: String) {
+    socket.send(Message::text(hello)).await.unwrap();
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_text() && socket.send(message).await.is_err() {
+            break;
         }
-        .boxed()
     }
 }
 

@@ -12,6 +12,7 @@ use wasmtime::component::{Accessor, HasSelf};
 use super::{Ctx, outbound_http};
 use crate::bindings::realtime::sockets::types::Payload;
 use crate::bindings::realtime::sockets::{lanes as lanes_wit, sockets, timers, types};
+use crate::mailbox;
 
 impl From<SocketError> for sockets::Error {
     fn from(error: SocketError) -> Self {
@@ -74,6 +75,21 @@ impl sockets::Host for Ctx {
             .lanes
             .close(&socket, code, &reason)
             .map_err(Into::into))
+    }
+
+    fn settle(
+        &mut self,
+        socket: String,
+        account: Option<types::Account>,
+    ) -> Result<Result<(), sockets::Error>> {
+        let account = account.map(mailbox::account);
+        let settled = self.grants.lanes.settle(&socket, account.as_ref());
+        Ok(settled.map_err(Into::into))
+    }
+
+    fn pause(&mut self, socket: String, milliseconds: u64) -> Result<Result<(), sockets::Error>> {
+        let time = Duration::from_millis(milliseconds);
+        Ok(self.grants.lanes.pause(&socket, time).map_err(Into::into))
     }
 
     fn open(&mut self, target: sockets::Target) -> Result<Result<String, sockets::Error>> {

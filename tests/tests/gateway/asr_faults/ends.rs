@@ -31,7 +31,7 @@ async fn fault_09_finalize_waits_for_a_slow_end() {
     let finalized = without_error(&gateway, session, gateway.finalize(session)).await;
     // It is the first result.json that has it all.
     let key = finalized["result_key"].as_str().expect("a key");
-    let file = std::fs::read(gateway.blobs().join(key)).expect("result.json");
+    let file = gateway.blobs().read(key).expect("result.json");
     let result: Value = serde_json::from_slice(&file).expect("JSON");
     let log = asr.log();
     for (role, mark) in STREAMS {

@@ -1,7 +1,6 @@
 //! Faults 13 and 25 of the list: chunks that are missing, late, there twice, of two clients, or of a number
 //! beyond reason.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use asr_simulator::mark::{self, SECOND_BYTES};
@@ -335,14 +334,6 @@ async fn settled(gateway: &Gateway, session: &str) -> Value {
 
 /// The objects of a teacher's chunks.
 fn chunks(gateway: &Gateway, session: &str) -> Vec<String> {
-    let folder = gateway
-        .blobs()
-        .join(format!("sessions/{session}/chunks/teacher"));
-    let entries = fs::read_dir(folder).expect("chunks");
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.expect("an entry").file_name())
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
+    let folder = format!("sessions/{session}/chunks/teacher/");
+    gateway.blobs().names(&folder)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use end_to_end::blobs;
 use end_to_end::store::Kind;
 use serde_json::Value;
 
 use super::compare::Difference;
-use super::deviations::Ours::{Absent, Is, Plus, SessionStore, Varies};
+use super::deviations::Ours::{Absent, BlobStore, Is, Plus, SessionStore, Varies};
 use super::deviations::{DEVIATIONS, Deviation};
 
 /// The deviations of one theme, and which of them were needed.
@@ -85,6 +86,14 @@ impl Deviation {
         let allowed = match self.ours {
             SessionStore => found.ours == Some(Kind::of_this_run().name().into()),
             Is(json) => found.ours == serde_json::from_str(json).ok(),
+            BlobStore => {
+                let kind = if blobs::are_on_s3() {
+                    "s3"
+                } else {
+                    "directory"
+                };
+                found.ours == Some(kind.into())
+            }
             Absent => found.ours.is_none(),
             Plus(more) => {
                 let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_i64);

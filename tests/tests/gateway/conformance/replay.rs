@@ -1,13 +1,10 @@
 //! Does what a record says and compares what comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use asr_simulator::mark;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use blob_store::BlobStore;
 use bytes::Bytes;
 use end_to_end::inference::Asked;
 use end_to_end::{AudioSocket, Gateway, Inference, Received};
@@ -213,10 +210,10 @@ impl<'a> Replay<'a> {
 
     /// The objects below a prefix, as the original listed them.
     async fn objects(&self, prefix: &str) -> Vec<Value> {
-        let root = self.gateway.blobs();
-        let store = BlobStore::directory(&root).unwrap();
+        let blobs = self.gateway.blobs();
+        let store = blobs.store();
         let mut objects = Vec::new();
-        for key in keys(&root, &root.join(prefix)) {
+        for key in blobs.keys(prefix) {
             let object = store.get(&key).await.unwrap().unwrap();
             let metadata: Map<_, _> = object
                 .metadata
@@ -300,24 +297,6 @@ fn by_key(objects: Vec<Value>) -> Map<String, Value> {
         .into_iter()
         .map(|object| (named(&object), object))
         .collect()
-}
-
-fn keys(root: &Path, folder: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(keys(root, &path));
-        } else if !path.to_string_lossy().ends_with(".meta.json") {
-            found.insert(
-                path.strip_prefix(root)
-                    .unwrap()
-                    .to_string_lossy()
-                    .into_owned(),
-            );
-        }
-    }
-    found
 }
 
 /// Text that was shortened in the record: its beginning and its length.

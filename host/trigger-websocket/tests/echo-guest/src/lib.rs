@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use bindings::exports::realtime::sockets::{mailbox, startup, upgrades};
-use bindings::realtime::sockets::types::{Event, Payload};
+use bindings::realtime::sockets::types::{Account, Event, Payload};
 use bindings::realtime::sockets::{lanes, metrics, sockets, timers};
 use bindings::wasi::config::store as config;
 use bindings::wasi::keyvalue::{atomics, store};
@@ -80,6 +80,16 @@ impl startup::Guest for Echo {
     }
 }
 
+/// One socket in all lanes together.
+fn account() -> Account {
+    Account {
+        name: "one".into(),
+        max_sockets: 1,
+        group: String::new(),
+        max_groups: 1,
+    }
+}
+
 impl upgrades::Guest for Echo {
     fn admit(request: upgrades::Request) -> Result<upgrades::Admission, upgrades::Refusal> {
         if request.query == "trap" {
@@ -88,6 +98,18 @@ impl upgrades::Guest for Echo {
         match request.path.strip_prefix("/ws/") {
             Some(lane) if !lane.is_empty() => Ok(upgrades::Admission {
                 lane: lane.to_owned(),
+                // The first of those that are offered.
+                protocol: request
+                    .headers
+                    .iter()
+                    .find(|(name, _)| name == "sec-websocket-protocol")
+                    .and_then(|(_, offered)| offered.split(',').next())
+                    .map(str::to_owned),
+                standing: match request.query.as_str() {
+                    "unknown" => upgrades::Standing::Unknown,
+                    "counted" => upgrades::Standing::Counted(account()),
+                    _ => upgrades::Standing::Plain,
+                },
                 context: request.query,
             }),
             _ => Err(upgrades::Refusal {
@@ -106,6 +128,13 @@ impl mailbox::Guest for Echo {
             match event {
                 Event::Frames(frames) => {
                     for payload in frames.payloads {
+                        if matches!(&payload, Payload::Text(text) if text == "settle") {
+                            let settled = sockets::settle(&frames.socket, Some(&account()));
+                            let paused = sockets::pause(&frames.socket, 1);
+                            let answer = Payload::Text(format!("{settled:?} {paused:?}"));
+                            let _ = sockets::send(&frames.socket, &[answer]);
+                            continue;
+                        }
                         let answer = match payload {
                             Payload::Text(text) => Payload::Text(obey(&lane, &text).await?),
                             binary => binary,

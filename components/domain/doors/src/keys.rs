@@ -1,0 +1,266 @@
+//! The operator's keys: how they are written, and how one that is shown is looked up.
+//!
+//! Of a key only its SHA-256 is kept, and what is derived from it to sign tokens. Whoever measures how
+//! long a look-up takes learns nothing: every key is compared, hash with hash, in constant time.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use thiserror::Error;
+
+use crate::scope::Scope;
+
+/// Most keys: each is compared for each request.
+pub const MAX_KEYS: usize = 64;
+/// Fewest characters of a key.
+pub const MIN_KEY_CHARS: usize = 16;
+/// Most characters of a key.
+pub const MAX_KEY_CHARS: usize = 256;
+/// Most characters of a key's name.
+pub const MAX_NAME_CHARS: usize = 32;
+
+/// What a key is hashed with to sign tokens: a signature under a key is then never one of anything else.
+const SIGNING: &[u8] = b"interview-gateway session token 1";
+
+/// All keys. `Debug` shows names and scopes.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Keys(Vec<Key>);
+
+/// One key.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Whose sockets are counted together: its name, else its place among the keys.
+    pub(crate) account: String,
+    pub(crate) scope: Scope,
+    digest: [u8; 32],
+    signing: [u8; 32],
+}
+
+/// Keys that are not written as they should be. Names the entry by its place and never shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("entry {entry} {why}")]
+pub struct BadKeys {
+    /// Which one, counted from 1.
+    pub entry: usize,
+    /// What is wrong with it; goes on after "entry 1".
+    pub why: &'static str,
+}
+
+impl Keys {
+    /// How keys are written, for the documentation.
+    pub const SYNTAX: &'static str = "keys, separated by commas or white space, each `name:scopes:key` or `key`: \
+         the name of letters, digits, `-` and `_`, scopes `read`, `write` or `admin` (several with `+` \
+         between), the key of 16 to 256 visible ASCII characters without `,` and `:`";
+
+    /// Reads them; nothing, or only separators, is no key at all.
+    ///
+    /// # Errors
+    /// The first entry that is wrong.
+    pub fn parse(text: &str) -> Result<Self, BadKeys> {
+        let entries = text.split(|c: char| c == ',' || c.is_whitespace());
+        let mut keys: Vec<Key> = Vec::new();
+        for (at, entry) in entries.filter(|entry| !entry.is_empty()).enumerate() {
+            let bad = |why| BadKeys { entry: at + 1, why };
+            if at == MAX_KEYS {
+                return Err(bad("is one more than the 64 that there can be"));
+            }
+            let key = Key::parse(entry, at).map_err(bad)?;
+            if keys.iter().any(|other| other.digest == key.digest) {
+                return Err(bad("has the key of an entry before it"));
+            }
+            keys.push(key);
+        }
+        Ok(Self(keys))
+    }
+
+    /// Whether there is none: then nobody is asked for one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The key that is shown, if it is one.
+    pub(crate) fn find(&self, shown: &str) -> Option<&Key> {
+        let digest: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
+        self.pick(|key| key.digest.ct_eq(&digest))
+    }
+
+    /// The key that signed this.
+    pub(crate) fn signer(&self, text: &str, signature: &[u8; 32]) -> Option<&Key> {
+        self.pick(|key| key.sign(text).ct_eq(signature))
+    }
+
+    /// The one for which `is_it`; all are asked.
+    fn pick(&self, is_it: impl Fn(&Key) -> Choice) -> Option<&Key> {
+        let mut place = u32::MAX;
+        for (at, key) in (0_u32..).zip(&self.0) {
+            place.conditional_assign(&at, is_it(key));
+        }
+        self.0.get(usize::try_from(place).ok()?)
+    }
+}
+
+impl Key {
+    fn parse(entry: &str, at: usize) -> Result<Self, &'static str> {
+        let parts: Vec<&str> = entry.split(':').collect();
+        let (name, scope, key) = match parts.as_slice() {
+            [key] => (None, Scope::Admin, *key),
+            [name, scopes, key] => (Some(*name), parse_scopes(scopes)?, *key),
+            _ => return Err("is neither `key` nor `name:scopes:key`"),
+        };
+        if let Some(name) = name {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            if !(1..=MAX_NAME_CHARS).contains(&name.len()) || !name.bytes().all(is_plain) {
+                return Err("has a name that is not 1 to 32 letters, digits, `-` and `_`");
+            }
+        }
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("has a key with characters that are not visible ASCII");
+        }
+        if key.len() < MIN_KEY_CHARS {
+            return Err("has a key of less than 16 characters");
+        }
+        if key.len() > MAX_KEY_CHARS {
+            return Err("has a key of more than 256 characters");
+        }
+        Ok(Self {
+            // No name can look like that.
+            account: name.map_or_else(|| format!("#{}", at + 1), str::to_owned),
+            scope,
+            digest: Sha256::digest(key.as_bytes()).into(),
+            signing: mac(key.as_bytes(), SIGNING),
+        })
+    }
+
+    /// Signs a text.
+    pub(crate) fn sign(&self, text: &str) -> [u8; 32] {
+        mac(&self.signing, text.as_bytes())
+    }
+}
+
+/// Several scopes are as much as the greatest of them: each includes those before it.
+fn parse_scopes(scopes: &str) -> Result<Scope, &'static str> {
+    let wrong = "has scopes other than `read`, `write` and `admin`";
+    let scopes: Option<Vec<Scope>> = scopes.split('+').map(Scope::parse).collect();
+    scopes.ok_or(wrong)?.into_iter().max().ok_or(wrong)
+}
+
+fn mac(key: &[u8], text: &[u8]) -> [u8; 32] {
+    // A key of any length will do.
+    let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return [0; 32];
+    };
+    mac.chain_update(text).finalize().into_bytes().into()
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:<secret>", self.account, self.scope.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const A: &str = "aaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbb";
+
+    fn wrong(text: &str) -> String {
+        let bad = Keys::parse(text).unwrap_err();
+        let said = format!("{bad} {bad:?}");
+        assert!(!said.contains("secret") && !said.contains(A), "{said}");
+        bad.to_string()
+    }
+
+    #[test]
+    fn keys_are_written_with_commas_or_white_space() {
+        for none in ["", " \n", ",, ,"] {
+            assert!(Keys::parse(none).unwrap().is_empty());
+        }
+        let keys = Keys::parse(&format!(
+            "{A},\n desk-1:read+write:{B} look:read:cccccccccccccccc,"
+        ))
+        .unwrap();
+        let found = |key| keys.find(key).map(|key| (key.account.as_str(), key.scope));
+        assert_eq!(found(A), Some(("#1", Scope::Admin)));
+        assert_eq!(found(B), Some(("desk-1", Scope::Write)));
+        assert_eq!(found("cccccccccccccccc"), Some(("look", Scope::Read)));
+        assert_eq!(found("cccccccccccccccd"), None);
+        assert_eq!(found(""), None);
+        // A name is no key, nor is a whole entry.
+        assert_eq!(found("desk-1"), None);
+        assert_eq!(found(&format!("desk-1:read+write:{B}")), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_place() {
+        for (text, said) in [
+            (
+                format!("{A}, secret-short"),
+                "entry 2 has a key of less than 16",
+            ),
+            (format!("{A},secret:{B}"), "entry 2 is neither"),
+            (format!("a:b:c:{A}"), "entry 1 is neither"),
+            (format!("a:secret:{A}"), "entry 1 has scopes other than"),
+            (format!("a::{A}"), "entry 1 has scopes other than"),
+            (format!("a:read+:{A}"), "entry 1 has scopes other than"),
+            (format!(":read:{A}"), "entry 1 has a name"),
+            (format!("se.cret:read:{A}"), "entry 1 has a name"),
+            (format!("{}:read:{A}", "n".repeat(33)), "entry 1 has a name"),
+            (format!("{A} {A}"), "entry 2 has the key of an entry before"),
+            (format!("{A} x:read:{A}"), "entry 2 has the key of an entry"),
+            ("é".repeat(16), "entry 1 has a key with characters"),
+            ("k".repeat(257), "entry 1 has a key of more than 256"),
+        ] {
+            let wrong = wrong(&text);
+            assert!(wrong.starts_with(said), "{text}: {wrong}");
+        }
+        let many: Vec<String> = (0..=MAX_KEYS).map(|n| format!("{A}{n}")).collect();
+        assert!(wrong(&many.join(",")).starts_with("entry 65 is one more"));
+        assert!(Keys::parse(&many[1..].join(",")).is_ok());
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let keys = Keys::parse(&format!("{A},desk:write:{B}")).unwrap();
+        assert_eq!(
+            format!("{keys:?}"),
+            "[#1:admin:<secret>, desk:write:<secret>]"
+        );
+    }
+
+    #[test]
+    fn the_signature_is_an_hmac_of_the_key_that_is_derived() {
+        // As `openssl dgst -mac HMAC` has it, twice.
+        let key = Key::parse(A, 0).unwrap();
+        let hex: String = key.sign("x").iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, SIGNED);
+    }
+
+    const SIGNED: &str = "37b22b40351d1e645ccff0937d4856b9a1ef5e44e6d6905f9b370c047733a53c";
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_and_only_keys_are_found(
+            text in "([a-z]{1,3}:(read|write|x):)?[!-~]{14,18}([, ][!-~]{16})?|\\PC{0,40}",
+            shown in "[!-~]{0,18}",
+        ) {
+            if let Ok(keys) = Keys::parse(&text)
+                && keys.find(&shown).is_some()
+            {
+                prop_assert!(shown.len() >= MIN_KEY_CHARS && text.contains(&shown));
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The doors of the HTTP API: who may come in, and what web pages of elsewhere are told. What is allowed is
+//! `interview-doors`' to say; here are its inputs and its answers.
+
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+};
+use http::request::Parts;
+use interview_doors::{Credential, Denied, Grant, Origins};
+use interview_session::query::Query;
+use interview_session::route::Route;
+use interview_settings::Doors;
+
+use crate::answer::{self, Answer};
+use crate::bindings::realtime::sockets::metrics;
+
+/// What the request's credential allows; none where nobody is asked for one, and for /health.
+///
+/// # Errors
+/// It does not allow this request.
+pub fn enter(
+    doors: &'static Doors,
+    head: &Parts,
+    route: Option<&Route<'_>>,
+) -> Result<Option<Grant<'static>>, Denied> {
+    if doors.keys.is_empty() || route == Some(&Route::Health) {
+        return Ok(None);
+    }
+    let headers = texts(&head.headers);
+    let shown = Credential::of_request(&headers);
+    let grant = Grant::of(&doors.keys, shown.as_ref(), crate::now())?;
+    grant.allows(route, &Query::new(head.uri.query()))?;
+    Ok(Some(grant))
+}
+
+/// The answer to who may not come in.
+pub fn denied(denied: Denied) -> Answer {
+    metrics::add(
+        "access_failures",
+        &[("reason".into(), denied.reason().into())],
+        1,
+    );
+    let mut answer = answer::error(&denied.to_error());
+    if denied == Denied::Unauthorized {
+        let bearer = HeaderValue::from_static("Bearer");
+        answer.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+    }
+    answer
+}
+
+/// The page that asks, as its browser says.
+pub fn origin(head: &Parts) -> Option<HeaderValue> {
+    head.headers.get(ORIGIN).cloned()
+}
+
+/// The answer to a browser that asks before it sends a page's request. It needs no key: the browser sends
+/// none. None: it is no such question, or of a page that may not ask.
+pub fn preflight(origins: &Origins, head: &Parts, route: Option<&Route<'_>>) -> Option<Answer> {
+    let is_preflight = head.method == http::Method::OPTIONS
+        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let is_allowed = head
+        .headers
+        .get(ORIGIN)
+        .is_some_and(|origin| allow(origins, origin));
+    (is_preflight && is_allowed).then(|| answer::preflight(route))
+}
+
+/// Tells the browser whether the page may read the answer.
+pub fn tell_origin(origins: &Origins, origin: Option<HeaderValue>, answer: Answer) -> Answer {
+    if origins.is_empty() {
+        return answer;
+    }
+    let allowed = origin.filter(|origin| allow(origins, origin));
+    answer::for_origin(answer, allowed)
+}
+
+fn allow(origins: &Origins, origin: &HeaderValue) -> bool {
+    origin.to_str().is_ok_and(|origin| origins.allow(origin))
+}
+
+/// Names and values; what is no text is no key, but something is shown.
+fn texts(headers: &HeaderMap) -> Vec<(&str, &str)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap_or_default()))
+        .collect()
+}

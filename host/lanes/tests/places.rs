@@ -1,0 +1,182 @@
+//! Which places sockets take: those that nobody knows take none from others, those of an account are
+//! counted over all lanes; and a socket that is paused is not read.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{PATIENCE, Server, eventually, server, text};
+use futures::SinkExt;
+use lanes::{Account, Event, Limits, SocketError, Standing};
+use tokio::io::DuplexStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+type Pipe = WebSocketStream<DuplexStream>;
+
+/// A client of a lane; its bytes go through memory.
+async fn client(server: &Server, lane: &'static str, standing: Standing) -> Pipe {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let config = Some(Limits::default().websocket_config());
+    let ws = WebSocketStream::from_raw_socket(ours, Role::Server, config).await;
+    let lanes = server.lanes.clone();
+    tokio::spawn(async move { lanes.serve_as(ws, lane, "", &standing).await });
+    WebSocketStream::from_raw_socket(theirs, Role::Client, config).await
+}
+
+/// The code with which it is refused.
+async fn refused(mut client: Pipe) -> u16 {
+    use futures::StreamExt;
+    let end = tokio::time::timeout(PATIENCE, client.next()).await.unwrap();
+    match end {
+        Some(Ok(Message::Close(Some(frame)))) => frame.code.into(),
+        other => panic!("it is not refused: {other:?}"),
+    }
+}
+
+fn account(group: &str) -> Account {
+    Account {
+        name: "one".into(),
+        max_sockets: 2,
+        group: group.into(),
+        max_groups: 1,
+    }
+}
+
+/// Tokens of the lane's sockets, in the order in which they came.
+fn accepted(server: &Server, lane: &str) -> Vec<String> {
+    let events = server.recorder.events(lane);
+    let token = |event: &Event| match event {
+        Event::Accepted { socket, .. } => Some(socket.to_string()),
+        _ => None,
+    };
+    events.iter().filter_map(token).collect()
+}
+
+async fn sockets(server: &Server, count: u64) {
+    eventually("so many sockets are there", || {
+        server.lanes.stats().sockets_in == count
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn unknown_sockets_have_places_of_their_own() {
+    let limits = Limits {
+        client_sockets_per_lane: 1,
+        unknown_sockets_per_lane: 2,
+        ..Limits::default()
+    };
+    let server = server(limits, |_, _, _| Ok(())).await;
+    let one = client(&server, "lane", Standing::Unknown).await;
+    let other = client(&server, "lane", Standing::Unknown).await;
+    sockets(&server, 2).await;
+    assert_eq!(
+        refused(client(&server, "lane", Standing::Unknown).await).await,
+        1013
+    );
+    // They keep nobody out who is known.
+    let known = client(&server, "lane", Standing::Plain).await;
+    sockets(&server, 3).await;
+    eventually("all are told of", || accepted(&server, "lane").len() == 3).await;
+    let tokens = accepted(&server, "lane");
+    let settled = server.lanes.settle(&tokens[0], None);
+    assert_eq!(settled, Err(SocketError::TooMany), "there is one place");
+    drop(known);
+    sockets(&server, 2).await;
+    assert_eq!(server.lanes.settle(&tokens[0], None), Ok(()));
+    assert_eq!(server.lanes.settle(&tokens[0], None), Ok(()), "again");
+    // Its old place is free, its new one is not.
+    let third = client(&server, "lane", Standing::Unknown).await;
+    sockets(&server, 3).await;
+    assert_eq!(
+        refused(client(&server, "lane", Standing::Plain).await).await,
+        1013
+    );
+    drop((one, other, third));
+    eventually("the lane is gone", || server.lanes.stats().lanes == 0).await;
+}
+
+#[tokio::test]
+async fn an_account_is_counted_over_all_lanes() {
+    let server = server(Limits::default(), |_, _, _| Ok(())).await;
+    let counted = |group| Standing::Counted(account(group));
+    let a = client(&server, "a", counted("s")).await;
+    sockets(&server, 1).await;
+    assert_eq!(
+        refused(client(&server, "b", counted("t")).await).await,
+        1013
+    );
+    let b = client(&server, "b", counted("s")).await;
+    sockets(&server, 2).await;
+    assert_eq!(
+        refused(client(&server, "c", counted("s")).await).await,
+        1013
+    );
+
+    let unknown = client(&server, "c", Standing::Unknown).await;
+    eventually("it is told of", || accepted(&server, "c").len() == 1).await;
+    let token = accepted(&server, "c").remove(0);
+    let settle = |group| server.lanes.settle(&token, Some(&account(group)));
+    assert_eq!(settle("s"), Err(SocketError::TooMany));
+    drop((a, b));
+    sockets(&server, 1).await;
+    assert_eq!(settle("t"), Ok(()));
+    assert_eq!(
+        refused(client(&server, "d", counted("s")).await).await,
+        1013
+    );
+    drop(unknown);
+    sockets(&server, 0).await;
+    let again = client(&server, "d", counted("s")).await;
+    sockets(&server, 1).await;
+    drop(again);
+}
+
+#[tokio::test]
+async fn what_a_paused_peer_sends_waits_and_nothing_is_lost() {
+    const FRAMES: usize = 400;
+    // The first frame pauses its socket for so long.
+    const PAUSE: Duration = Duration::from_millis(600);
+    let server = server(Limits::default(), |lanes, _, events| {
+        for event in events {
+            if let Event::Frames {
+                socket, first: 1, ..
+            } = event
+            {
+                lanes.pause(socket, PAUSE).unwrap();
+                // It makes no pause shorter.
+                lanes.pause(socket, Duration::ZERO).unwrap();
+            }
+        }
+        Ok(())
+    })
+    .await;
+    let mut client = client(&server, "lane", Standing::Plain).await;
+    let since = tokio::time::Instant::now();
+    let sending = async {
+        for number in 0..FRAMES {
+            // More than all buffers on the way hold.
+            let frame = format!("{number} {}", "x".repeat(4096));
+            client.send(Message::text(frame)).await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, sending).await.unwrap();
+    assert!(since.elapsed() >= PAUSE, "{:?}", since.elapsed());
+    let seen = || -> Vec<String> {
+        let events = server.recorder.events("lane");
+        events.iter().flat_map(text).collect()
+    };
+    eventually("all have come", || seen().len() == FRAMES).await;
+    for (number, frame) in seen().iter().enumerate() {
+        assert!(frame.starts_with(&format!("{number} ")), "{number}");
+    }
+    // A socket that is being closed is not waited for.
+    let token = accepted(&server, "lane").remove(0);
+    server.lanes.pause(&token, Duration::from_secs(60)).unwrap();
+    server.lanes.close(&token, 1000, "").unwrap();
+    drop(client);
+    sockets(&server, 0).await;
+}

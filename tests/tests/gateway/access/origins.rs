@@ -1,0 +1,142 @@
+//! Web pages of elsewhere: what a browser is told, and which WebSockets they may open.
+
+use end_to_end::http::{Answer, request, with_header};
+use end_to_end::{Asr, Gateway, Settings};
+
+use super::{READ, WRITE, with_keys};
+
+const APP: &str = "https://app.example";
+const EVIL: &str = "https://evil.example";
+const STATE: &str = "/v1/sessions/page/state";
+
+/// A request as a browser sends it for a page.
+async fn of_page(
+    gateway: &Gateway,
+    method: &str,
+    path: &str,
+    origin: &str,
+    more: &[(&'static str, &str)],
+) -> Answer {
+    let mut request = with_header(request(method, path, None), "origin", origin);
+    for (name, value) in more {
+        request = with_header(request, name, value);
+    }
+    gateway.send(request).await
+}
+
+fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer
+        .headers
+        .get(name)
+        .map(|value| value.to_str().unwrap())
+}
+
+fn has_cors(answer: &Answer) -> bool {
+    answer
+        .headers
+        .keys()
+        .any(|name| name.as_str().starts_with("access-control-"))
+}
+
+#[tokio::test]
+async fn a_page_that_is_allowed_may_ask_and_read_and_others_may_not() {
+    let asr = Asr::start().await;
+    let settings = with_keys(&asr).set(
+        "CORS_ALLOWED_ORIGINS",
+        "http://localhost:5173 https://app.example:443",
+    );
+    let gateway = Gateway::start(settings).await;
+    let asks = [
+        ("access-control-request-method", "POST"),
+        (
+            "access-control-request-headers",
+            "authorization,content-type",
+        ),
+    ];
+    for (path, methods) in [
+        ("/v1/sessions/page/config", "POST"),
+        (STATE, "GET, HEAD"),
+        ("/v1/sessions/page", "DELETE"),
+        ("/health", "GET, HEAD"),
+        ("/nothing", "GET, HEAD, POST, DELETE"),
+    ] {
+        let answer = of_page(&gateway, "OPTIONS", path, APP, &asks).await;
+        assert_eq!(answer.status, 204, "{path}");
+        for (name, value) in [
+            ("access-control-allow-origin", APP),
+            ("access-control-allow-methods", methods),
+            (
+                "access-control-allow-headers",
+                "authorization, content-type, x-api-key, x-idempotency-key",
+            ),
+            ("access-control-max-age", "600"),
+            ("vary", "origin"),
+        ] {
+            assert_eq!(header(&answer, name), Some(value), "{path} {name}");
+        }
+        assert_eq!(header(&answer, "access-control-allow-credentials"), None);
+        // Neither a page of elsewhere nor who only says OPTIONS is told anything.
+        let answer = of_page(&gateway, "OPTIONS", path, EVIL, &asks).await;
+        let expected = if path == "/health" { 405 } else { 401 };
+        assert!(
+            answer.status == expected && !has_cors(&answer),
+            "{answer:?}"
+        );
+        assert_eq!(header(&answer, "vary"), Some("origin"));
+        let answer = of_page(&gateway, "OPTIONS", path, APP, &[]).await;
+        assert_eq!(answer.status, expected, "{answer:?}");
+    }
+    // On every answer, also those that refuse.
+    for (path, key, status) in [
+        (STATE, READ, 200),
+        (STATE, "", 401),
+        ("/nothing", READ, 404),
+        ("/health", "", 200),
+    ] {
+        let keyed = [("x-api-key", key)];
+        let answer = of_page(&gateway, "GET", path, APP, &keyed).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(header(&answer, "access-control-allow-origin"), Some(APP));
+        assert_eq!(header(&answer, "vary"), Some("origin"));
+        let answer = of_page(&gateway, "GET", path, EVIL, &keyed).await;
+        assert!(answer.status == status && !has_cors(&answer), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_of_a_page_of_elsewhere_is_refused_once_doors_are_closed() {
+    let asr = Asr::start().await;
+    let closed = Gateway::start(with_keys(&asr)).await;
+    let listed = Settings::with_asr(&asr).set("CORS_ALLOWED_ORIGINS", APP);
+    let listed = Gateway::start(listed).await;
+    let open = Gateway::start(Settings::with_asr(&asr)).await;
+    for (gateway, of_app, of_evil) in [(&closed, 403, 403), (&listed, 101, 403), (&open, 101, 101)]
+    {
+        let own = format!("http://{}", gateway.address());
+        for url in ["/v1/audio/ws/page/teacher", "/v1/sessions/page/live"] {
+            for (origin, expected) in [
+                (None, 101),
+                (Some(own.as_str()), 101),
+                (Some(APP), of_app),
+                (Some(EVIL), of_evil),
+                (Some("null"), of_evil),
+            ] {
+                let mut headers = vec![("x-api-key", WRITE)];
+                headers.extend(origin.map(|origin| ("origin", origin)));
+                let status = match gateway.open_with(url, &headers).await {
+                    Ok(_) => 101,
+                    Err(refused) => refused.status,
+                };
+                assert_eq!(status, expected, "{url} {origin:?}");
+            }
+        }
+        // Without a list nothing is said of origins.
+        let answer = of_page(gateway, "GET", "/health", EVIL, &[]).await;
+        assert_eq!(answer.status, 200);
+        assert!(!has_cors(&answer));
+    }
+    let asks = [("access-control-request-method", "GET")];
+    let answer = of_page(&open, "OPTIONS", STATE, APP, &asks).await;
+    assert!(answer.status == 405 && !has_cors(&answer), "{answer:?}");
+    assert_eq!(header(&answer, "vary"), None);
+}

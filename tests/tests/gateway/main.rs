@@ -17,6 +17,7 @@ mod hostile_clients;
 mod identity;
 mod kept;
 mod key_names;
+mod key_value_faults;
 mod kills;
 mod live;
 mod merged;

@@ -1,6 +1,6 @@
 //! Faults 21 to 24 of the list: the process is killed, is asked to end, finalizes under difficulties.
 //!
-//! 20, the stores, has its own issue. 24, a component that traps, spins or eats memory, is shown with
+//! 20, the stores, is in `key_value_faults` and `two_hosts`. 24, a component that traps, spins or eats memory, is shown with
 //! real sockets where there is a component that does so on demand: `host/trigger-websocket/tests/guest.rs`
 //! (`a_fault_costs_its_own_sockets_only`, `http_requests_are_answered_whatever_the_component_does`).
 //! Many kills are in `kills`.

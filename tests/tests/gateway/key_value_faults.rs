@@ -1,0 +1,194 @@
+//! Fault 20 of the list, the key-value store: it is locked, damaged, restarted, stands still, is gone and
+//! comes back. No ack before the record is stored, a clear error, and recovery by itself.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use end_to_end::store::Kind;
+use end_to_end::wait::{eventually, in_time};
+use end_to_end::{
+    Asr, Expect, Gateway, Pace, Received, Recorded, Recorder, Settings, audit, gateway,
+};
+use rusqlite::Connection;
+
+const TEACHER: u16 = 1;
+/// What a client is told whose frames could not be handled.
+const NOT_HANDLED: u16 = 1011;
+
+async fn on_redis(asr: &Asr, timeout_ms: &str) -> Gateway {
+    let settings = Settings::with_asr(asr).set("REDIS_TIMEOUT_MS", timeout_ms);
+    Gateway::start_on_redis(settings).await
+}
+
+fn client(gateway: &Gateway, session: &str) -> Recorder {
+    let stream = Recorded::new(session, "teacher", TEACHER);
+    Recorder::start(gateway, stream, Pace::Times(8.0))
+}
+
+fn is_not_handled(end: &Received) -> bool {
+    matches!(end, Received::Closed { code, .. } if *code == NOT_HANDLED)
+}
+
+async fn is_told(client: &Recorder) {
+    eventually("the client is told to send again", async || {
+        let ends = client.ends();
+        if ends.iter().any(is_not_handled) {
+            Ok(())
+        } else {
+            Err(ends)
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn fault_20_a_redis_that_is_restarted_is_waited_for() {
+    let asr = Asr::start().await;
+    let gateway = on_redis(&asr, "20000").await;
+    let mut client = client(&gateway, "redis-restarts");
+    client.acked(5).await;
+    for round in 0..4 {
+        {
+            let mut server = gateway.store().server();
+            match round % 2 {
+                0 => server.stop(),
+                _ => server.kill(),
+            }
+            server.restart();
+        }
+        client.acked_more(5).await;
+    }
+    assert_eq!(client.ends(), [], "no client noticed");
+    let recorded = client.finish().await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
+}
+
+#[tokio::test]
+async fn fault_20_a_redis_that_is_gone_for_long_comes_back() {
+    let asr = Asr::start().await;
+    let gateway = on_redis(&asr, "300").await;
+    let mut client = client(&gateway, "redis-gone");
+    client.acked(5).await;
+    gateway.store().server().stop();
+    is_told(&client).await;
+    // Reading says so, too, and does not invent an empty session.
+    let state = gateway.get("/v1/sessions/redis-gone/state").await;
+    assert_eq!(state.status, 503, "{state:?}");
+    gateway.store().server().restart();
+    client.acked_more(5).await;
+    let recorded = client.finish().await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
+}
+
+#[tokio::test]
+async fn fault_20_a_redis_that_stands_still_is_not_taken_for_one_that_answers() {
+    let asr = Asr::start().await;
+    let gateway = on_redis(&asr, "300").await;
+    let mut client = client(&gateway, "redis-frozen");
+    for _ in 0..3 {
+        client.acked_more(5).await;
+        let before = client.ends().len();
+        gateway.store().server().freeze();
+        eventually("the client is told to send again", async || {
+            let ends = client.ends();
+            let new = ends.get(before..).unwrap_or_default();
+            if new.iter().any(is_not_handled) {
+                Ok(())
+            } else {
+                Err(ends)
+            }
+        })
+        .await;
+        gateway.store().server().thaw();
+    }
+    client.acked_more(5).await;
+    let recorded = client.finish().await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
+}
+
+#[tokio::test]
+async fn fault_20_a_sqlite_file_that_is_held_is_waited_for() {
+    let asr = Asr::start().await;
+    let url = asr.url();
+    let gateway = Gateway::start_with_store(Kind::Sqlite, move |state| {
+        let mut command = gateway::up(state);
+        command
+            .env("ASR_WS_URL", &url)
+            .env("ALIYUN_DASHSCOPE_API_KEY", "a-key");
+        command
+    })
+    .await;
+    let mut client = client(&gateway, "sqlite-held");
+    client.acked(5).await;
+    let file = gateway.state_dir().join("sqlite_key_value.db");
+    let other = Connection::open(file).unwrap();
+    other.busy_timeout(Duration::from_secs(60)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    is_told(&client).await;
+    let state = gateway.state("sqlite-held").await;
+    assert_eq!(state["session_id"], "sqlite-held", "reading goes on");
+    other.execute_batch("ROLLBACK").unwrap();
+    client.acked_more(5).await;
+    let recorded = client.finish().await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
+}
+
+/// Starts a host that ends by itself; gives what it said.
+async fn refused(change: impl FnOnce(&std::path::Path, &mut std::process::Command)) -> String {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = gateway::up(state.path());
+    change(state.path(), &mut command);
+    let mut command = tokio::process::Command::from(command);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let ended = in_time("the gateway ends by itself", command.output()).await;
+    let ended = ended.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    said
+}
+
+#[tokio::test]
+async fn fault_20_a_store_that_cannot_be_used_ends_the_start_with_advice() {
+    let said = refused(|state, _| {
+        let text = "no database, but long enough to look like one".repeat(100);
+        std::fs::write(state.join("sqlite_key_value.db"), text).unwrap();
+    })
+    .await;
+    assert!(
+        said.contains("damaged") && said.contains("move the file away"),
+        "{said}"
+    );
+
+    let server = redis_server::RedisServer::with_password("hush-1");
+    for url in [
+        format!("redis://:hush-2@{}", server.address()),
+        "redis://:hush-2@127.0.0.1:1".to_owned(),
+        "http://:hush-2@127.0.0.1".to_owned(),
+    ] {
+        let said = refused(|state, command| {
+            let config = state.join("runtime-config.toml");
+            let text = format!("[key_value_store.default]\ntype = \"redis\"\nurl = \"{url}\"\n");
+            std::fs::write(&config, text).unwrap();
+            command.arg("--runtime-config-file").arg(config);
+            command
+                .env("REDIS_CONNECT_TIMEOUT_MS", "1000")
+                .env("RUST_LOG", "trace");
+        })
+        .await;
+        assert!(said.contains("[key_value_store.default]"), "{said}");
+        assert!(!said.contains("hush"), "{said}");
+    }
+
+    let said = refused(|_, command| {
+        command.env("STORE_SYNC", "disk");
+    })
+    .await;
+    assert!(
+        said.contains("STORE_SYNC is \"disk\": write process or power"),
+        "{said}"
+    );
+}

@@ -11,7 +11,6 @@ use crate::{
     events::Event,
     handle::Side,
     registry::{NoPlace, Registry},
-    stats::Counters,
 };
 
 impl Registry {
@@ -28,7 +27,6 @@ impl Registry {
             Ok(registration) => registration,
             Err(no_place) => {
                 let (code, reason) = refusal(no_place);
-                Counters::add(&self.counters.sockets_refused);
                 tracing::warn!(lane, reason, "a client socket was refused");
                 if code == close_frame::TRY_LATER {
                     self.counters.over.add(Over::Places);

@@ -15,7 +15,7 @@ use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Limits, Mailbox, Observer, OutboundPolicy, SocketError, Standing, Stats,
+    Limits, Mailbox, Observer, OutboundPolicy, Over, SocketError, Standing, Stats,
     accounts::{Account, Accounts},
     calls::Calls,
     events::{Event, SocketToken},
@@ -261,7 +261,7 @@ impl Registry {
         let has_place = state.client_sockets < self.limits.client_sockets_per_lane;
         let place = account.map(|account| self.accounts.take(account));
         if !has_place || matches!(place, Some(None)) {
-            Counters::add(&self.counters.sockets_refused);
+            self.counters.over.add(Over::Places);
             return Err(SocketError::TooMany);
         }
         let place = place.flatten();
@@ -286,7 +286,6 @@ impl Registry {
             pending_calls: self.calls.len() as u64,
             frames_in: Counters::get(&self.counters.frames_in),
             frames_out: Counters::get(&self.counters.frames_out),
-            sockets_refused: Counters::get(&self.counters.sockets_refused),
             batches: Counters::get(&self.counters.batches),
             retries: Counters::get(&self.counters.retries),
             failed_batches: Counters::get(&self.counters.failed_batches),

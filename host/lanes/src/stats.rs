@@ -36,8 +36,6 @@ pub struct Stats {
     pub frames_in: u64,
     /// Messages sent since the start.
     pub frames_out: u64,
-    /// Client sockets for which there was no place since the start.
-    pub sockets_refused: u64,
     /// Batches handled since the start, retries not counted.
     pub batches: u64,
     /// Batches given to the mailbox a second time.
@@ -53,7 +51,6 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) frames_in: AtomicU64,
     pub(crate) frames_out: AtomicU64,
-    pub(crate) sockets_refused: AtomicU64,
     pub(crate) batches: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) failed_batches: AtomicU64,

@@ -56,7 +56,6 @@ pub fn show_lanes(metrics: &Metrics, lanes: &Lanes) {
             pending_calls,
             frames_in,
             frames_out,
-            sockets_refused,
             batches,
             retries,
             failed_batches,
@@ -88,11 +87,6 @@ pub fn show_lanes(metrics: &Metrics, lanes: &Lanes) {
         );
         sample.counter("host_frames_received", "Frames of all sockets", frames_in);
         sample.counter("host_frames_sent", "Frames to all sockets", frames_out);
-        sample.counter(
-            "host_sockets_refused",
-            "WebSockets of clients for which there was no place",
-            sockets_refused,
-        );
         sample.counter(
             "host_batches",
             "Batches of events that were handled or given up",

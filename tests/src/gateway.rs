@@ -154,6 +154,17 @@ impl Gateway {
         Self::start_in(state, store, blobs, Box::new(start)).await
     }
 
+    /// As [`Gateway::start`], with its objects on S3 whatever the others do.
+    pub async fn start_on_s3(settings: Settings) -> Self {
+        let state = tempfile::tempdir().expect("a state directory");
+        let start = move |state: &Path| {
+            let mut command = up(state);
+            command.envs(&settings.0);
+            command
+        };
+        Self::start_in(state, Blobs::on_s3(), Box::new(start)).await
+    }
+
     /// Starts the app that keeps its objects on S3 itself, on a host that has no part in it.
     pub async fn start_with_objects_of_its_own(settings: Settings) -> Self {
         let state = tempfile::tempdir().expect("a state directory");
@@ -190,6 +201,13 @@ impl Gateway {
     pub async fn restart(&mut self) {
         assert!(self.process.is_none(), "it still runs");
         self.run().await;
+    }
+
+    /// Starts it again, which must not work; gives the status it ended with.
+    pub async fn restart_in_vain(&mut self) -> ExitStatus {
+        assert!(self.process.is_none(), "it still runs");
+        let (mut child, _) = self.spawn();
+        wait(&mut child).await
     }
 
     /// Starts it again and kills it with -9 so long after that, listening or not.

@@ -7,6 +7,7 @@ mod asr_down;
 mod asr_faults;
 mod backfill;
 mod bad_input;
+mod blob_faults;
 mod blob_store_s3;
 mod client_faults;
 mod conformance;

@@ -162,7 +162,8 @@ impl Gateway {
             command.envs(&settings.0);
             command
         };
-        Self::start_in(state, Blobs::on_s3(), Box::new(start)).await
+        let store = Store::new(Kind::of_this_run(), state.path());
+        Self::start_in(state, store, Blobs::on_s3(), Box::new(start)).await
     }
 
     /// Starts the app that keeps its objects on S3 itself, on a host that has no part in it.

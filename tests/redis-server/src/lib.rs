@@ -4,17 +4,19 @@
 // A harness fails a test by panicking; there is nobody to hand an error to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod program;
+
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// The program.
-const PROGRAM: &str = "redis-server";
+use crate::program::NAME;
+
 /// What its log says when it has loaded what it kept, and listens.
 const READY: &str = "Ready to accept connections";
 /// How long a start or an end may take on a busy machine.
@@ -23,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(10);
 /// Starts that another process's taking of the port may spoil.
 const STARTS: u32 = 5;
+
+/// How long a port that is taken is waited for.
+const TAKEN: Duration = Duration::from_secs(1);
 
 /// A server. What it has answered it keeps, also when it is killed: with `appendfsync no` each command is
 /// handed to the kernel before it is answered. (`everysec` puts that off while it waits for the disk.)
@@ -91,7 +96,7 @@ impl RedisServer {
                 Err(log) => last = log,
             }
         }
-        panic!("{PROGRAM} does not start:\n{last}");
+        panic!("{NAME} does not start:\n{last}");
     }
 
     /// Where it is: `redis://127.0.0.1:port`.
@@ -121,9 +126,16 @@ impl RedisServer {
     /// Starts it again, at the same port, with what it has kept.
     pub fn restart(&mut self) {
         assert!(self.process.is_none(), "it still runs");
-        if let Err(log) = self.try_run() {
-            panic!("{PROGRAM} does not start again:\n{log}");
+        let mut last = String::new();
+        for _ in 0..STARTS {
+            match self.try_run() {
+                Ok(()) => return,
+                Err(log) => last = log,
+            }
+            // Its port is that of somebody's connection just now.
+            std::thread::sleep(TAKEN);
         }
+        panic!("{NAME} does not start again:\n{last}");
     }
 
     /// It stands still: it is there, takes what is sent and answers nothing.
@@ -191,19 +203,14 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(configuration: &PathBuf) -> Child {
-    let spawned = Command::new(PROGRAM)
+fn spawn(configuration: &Path) -> Child {
+    let spawned = program::command()
         .arg(configuration)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    spawned.unwrap_or_else(|error| {
-        panic!(
-            "the tests need a real {PROGRAM} ({error}): install it with \
-             `apt-get install --yes redis-server`. It need not run: each test starts its own"
-        )
-    })
+    spawned.expect("a program that ran a moment ago")
 }
 
 fn free_port() -> u16 {

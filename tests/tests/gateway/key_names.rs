@@ -119,13 +119,13 @@ async fn an_id_that_walks_is_refused_or_a_session_of_its_own() {
     assert!(keys.len() >= 25, "hardly any was taken: {keys:?}");
 
     for (key, (id, pcm)) in &keys {
-        let stored = fs::read(gateway.blobs().join(key)).unwrap();
-        assert!(stored == *pcm, "{id} holds its own audio");
+        let stored = gateway.blobs().read(key);
+        assert!(stored.as_ref() == Some(pcm), "{id} holds its own audio");
         let state = gateway.get(&format!("/v1/sessions/{id}/state")).await.ok();
         assert_eq!(state["ingest"]["received_chunks"], 1, "{id}");
     }
     // Whatever was written is an object's, in its place.
-    let sessions = gateway.blobs().join("sessions");
+    let sessions = gateway.state_dir().join("blobs/sessions");
     for file in files(gateway.state_dir()).difference(&before) {
         let is_store = file.to_string_lossy().contains("sqlite");
         let is_compiled = file.starts_with(gateway.state_dir().join("cache"));

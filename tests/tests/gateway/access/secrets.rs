@@ -101,6 +101,13 @@ async fn no_key_and_no_token_is_shown_anywhere() {
         ("log".to_owned(), log.into_bytes()),
     ];
     files(gateway.state_dir(), &mut stored);
+    for (key, value) in gateway.store().entries("") {
+        stored.push((key, value.into_bytes()));
+    }
+    for key in gateway.blobs().keys("") {
+        let bytes = gateway.blobs().read(&key).unwrap();
+        stored.push((key, bytes));
+    }
     assert!(stored.len() > 3, "there are stores");
     let (payload, signature) = write.split_once('.').unwrap();
     for secret in [ADMIN, WRITE, READ, WRONG, &write, &read, payload, signature] {

@@ -132,15 +132,10 @@ async fn nobody_waits_for_ever_and_nothing_is_begun_before_a_key() {
         .await
         .ok();
     assert_eq!(sessions["items"], json!([]));
-    let blobs = gateway.blobs();
-    let is_empty = !blobs.exists() || std::fs::read_dir(&blobs).unwrap().next().is_none();
-    assert!(is_empty, "nothing is stored");
-    let records = rusqlite::Connection::open(gateway.state_dir().join("sqlite_key_value.db"));
-    let count: u32 = records
-        .unwrap()
-        .query_row("SELECT count(*) FROM spin_key_value", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(count, 0, "no record is written");
+    let stored = gateway.blobs().keys("");
+    assert!(stored.is_empty(), "{stored:?}");
+    let records = gateway.store().entries("");
+    assert!(records.is_empty(), "{records:?}");
 }
 
 #[tokio::test]

@@ -54,10 +54,11 @@ impl Keys {
          the name of letters, digits, `-` and `_`, scopes `read`, `write` or `admin` (several with `+` \
          between), the key of 16 to 256 visible ASCII characters without `,` and `:`";
 
-    /// Reads them; nothing, or only separators, is no key at all.
+    /// Reads them; nothing, or only white space, is no key at all.
     ///
     /// # Errors
-    /// The first entry that is wrong.
+    /// The first entry that is wrong. A text of nothing but separators is wrong, too: whoever wrote it meant
+    /// to close the doors, such as with a template whose keys are missing, and no key would open them.
     pub fn parse(text: &str) -> Result<Self, BadKeys> {
         let entries = text.split(|c: char| c == ',' || c.is_whitespace());
         let mut keys: Vec<Key> = Vec::new();
@@ -71,6 +72,12 @@ impl Keys {
                 return Err(bad("has the key of an entry before it"));
             }
             keys.push(key);
+        }
+        if keys.is_empty() && !text.trim().is_empty() {
+            return Err(BadKeys {
+                entry: 1,
+                why: "is missing: there are only separators, and without a key everybody could come in",
+            });
         }
         Ok(Self(keys))
     }
@@ -185,7 +192,7 @@ mod tests {
 
     #[test]
     fn keys_are_written_with_commas_or_white_space() {
-        for none in ["", " \n", ",, ,"] {
+        for none in ["", " \n"] {
             assert!(Keys::parse(none).unwrap().is_empty());
         }
         let keys = Keys::parse(&format!(
@@ -220,6 +227,9 @@ mod tests {
             (format!("{}:read:{A}", "n".repeat(33)), "entry 1 has a name"),
             (format!("{A} {A}"), "entry 2 has the key of an entry before"),
             (format!("{A} x:read:{A}"), "entry 2 has the key of an entry"),
+            // No key would mean that everybody may come in.
+            (",".to_owned(), "entry 1 is missing: there are only sep"),
+            (" ,\n, ".to_owned(), "entry 1 is missing: there are onl"),
             ("é".repeat(16), "entry 1 has a key with characters"),
             ("k".repeat(257), "entry 1 has a key of more than 256"),
         ] {
@@ -251,6 +261,12 @@ mod tests {
     const SIGNED: &str = "37b22b40351d1e645ccff0937d4856b9a1ef5e44e6d6905f9b370c047733a53c";
 
     proptest! {
+        #[test]
+        fn only_a_blank_text_is_no_key(text in "[ ,\n\t\u{85}\u{2003}]{0,6}|\\PC{0,6}") {
+            let is_none = Keys::parse(&text).is_ok_and(|keys| keys.is_empty());
+            prop_assert_eq!(is_none, text.trim().is_empty());
+        }
+
         #[test]
         fn any_text_is_read_or_refused_and_only_keys_are_found(
             text in "([a-z]{1,3}:(read|write|x):)?[!-~]{14,18}([, ][!-~]{16})?|\\PC{0,40}",

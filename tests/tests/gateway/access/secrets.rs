@@ -125,6 +125,11 @@ async fn keys_that_are_wrong_end_the_start_and_are_named_by_their_place() {
             "entry 4 has a key of less than 16",
         ),
         (format!("hush:{ADMIN}"), "entry 1 is neither"),
+        // Keys that are set and are none must not open the doors.
+        (
+            ",".to_owned(),
+            "entry 1 is missing: there are only separators",
+        ),
         (
             format!("{ADMIN} hush:hushed:hush-hush-hush-hush"),
             "entry 2 has scopes",

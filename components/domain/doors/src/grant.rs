@@ -264,16 +264,18 @@ impl Roles {
 
 fn about(action: SessionAction, query: &Query<'_>) -> About {
     match action {
-        SessionAction::Utterances
-        | SessionAction::Resolve
-        | SessionAction::AsrRun
-        | SessionAction::AsrReset => one(query.stream_role().ok()),
+        SessionAction::Utterances | SessionAction::AsrRun | SessionAction::AsrReset => {
+            one(query.stream_role().ok())
+        }
         SessionAction::Events | SessionAction::Live => match query.stream_role_filter() {
             Ok(Some(role)) => About::One(role),
             Ok(None) => About::Whole,
             Err(_) => About::Nothing,
         },
-        SessionAction::State
+        // A question is about one stream, but its answer brings the whole session's state, and what it
+        // says of speakers becomes the session's.
+        SessionAction::Resolve
+        | SessionAction::State
         | SessionAction::Config
         | SessionAction::Finalize
         | SessionAction::Result

@@ -174,7 +174,8 @@ fn a_token_for_some_roles_allows_what_is_about_them_alone() {
         ("/v1/sessions/s/live?stream_role=teacher", true),
         ("/v1/sessions/s/live", false),
         ("/v1/sessions/s/live?stream_role=x", false),
-        ("/v1/sessions/s/resolve?stream_role=students", true),
+        // Its answer holds all speakers, and changes them.
+        ("/v1/sessions/s/resolve?stream_role=students", false),
         ("/v1/sessions/s/asr-run?stream_role=students", true),
         ("/v1/sessions/s/asr-reset?stream_role=mixed", false),
         ("/v1/sessions/s/state", false),
@@ -197,6 +198,14 @@ fn a_token_for_some_roles_allows_what_is_about_them_alone() {
     assert!(!grant(&keys, all.expose(), NOW).unwrap().is_narrow());
     assert_eq!(
         allows(&keys, all.expose(), "/v1/sessions/s/finalize"),
+        Ok(())
+    );
+    assert_eq!(
+        allows(
+            &keys,
+            all.expose(),
+            "/v1/sessions/s/resolve?stream_role=students"
+        ),
         Ok(())
     );
 }

@@ -111,7 +111,7 @@ fn table() -> BTreeMap<&'static str, Row> {
                 row(
                     "/v1/sessions/matrix/resolve?stream_role=teacher",
                     Write,
-                    Teacher,
+                    Session,
                     400,
                 ),
             ),

@@ -1,8 +1,9 @@
 //! The doors of the HTTP API: who may come in, and what web pages of elsewhere are told. What is allowed is
 //! `interview-doors`' to say; here are its inputs and its answers.
 
+use http::Method;
 use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use interview_doors::{Credential, Denied, Grant, Origins};
@@ -13,15 +14,19 @@ use interview_settings::Doors;
 use crate::answer::{self, Answer};
 use crate::bindings::realtime::sockets::metrics;
 
+/// Which site a page is of, as its browser says.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// What the request's credential allows; none where nobody is asked for one, and for /health.
 ///
 /// # Errors
-/// It does not allow this request.
+/// It does not allow this request; or a web page of elsewhere makes it, and it would change something.
 pub fn enter(
     doors: &'static Doors,
     head: &Parts,
     route: Option<&Route<'_>>,
 ) -> Result<Option<Grant<'static>>, Denied> {
+    check_origin(doors, head)?;
     if doors.keys.is_empty() || route == Some(&Route::Health) {
         return Ok(None);
     }
@@ -30,6 +35,24 @@ pub fn enter(
     let grant = Grant::of(&doors.keys, shown.as_ref(), crate::now())?;
     grant.allows(route, &Query::new(head.uri.query()))?;
     Ok(Some(grant))
+}
+
+/// Keeps out pages of elsewhere that would change something, whether or not they could read the answer.
+fn check_origin(doors: &Doors, head: &Parts) -> Result<(), Denied> {
+    if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    // What is no text is no origin, but something is said.
+    let text = |name| {
+        let value = head.headers.get(name);
+        value.map(|value| value.to_str().unwrap_or_default())
+    };
+    // Where the host puts the header `host`.
+    let host = head.uri.authority().map(http::uri::Authority::as_str);
+    let has_keys = !doors.keys.is_empty();
+    doors
+        .origins
+        .check_change(text(ORIGIN), host, text(SEC_FETCH_SITE), has_keys)
 }
 
 /// The answer to who may not come in.
@@ -55,8 +78,8 @@ pub fn origin(head: &Parts) -> Option<HeaderValue> {
 /// The answer to a browser that asks before it sends a page's request. It needs no key: the browser sends
 /// none. None: it is no such question, or of a page that may not ask.
 pub fn preflight(origins: &Origins, head: &Parts, route: Option<&Route<'_>>) -> Option<Answer> {
-    let is_preflight = head.method == http::Method::OPTIONS
-        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let is_preflight =
+        head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let is_allowed = head
         .headers
         .get(ORIGIN)

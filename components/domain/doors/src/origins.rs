@@ -9,6 +9,9 @@ use crate::grant::Denied;
 
 /// Most origins in the list.
 pub const MAX_ORIGINS: usize = 64;
+/// What a browser says in `sec-fetch-site` of a page that is not of the site that it asks.
+const CROSS_SITE: &str = "cross-site";
+
 /// Most characters of one.
 const MAX_ORIGIN_CHARS: usize = 300;
 
@@ -77,6 +80,30 @@ impl Origins {
         match !is_asked || is_own || self.allow(origin) {
             true => Ok(()),
             false => Err(Denied::Origin),
+        }
+    }
+
+    /// Whether a request that changes something may be made. A browser lets any page send one anywhere, as
+    /// long as the page does without the answer: the same rule as for WebSockets. Where that lets everybody
+    /// in, a browser that says itself that the page is of another site is believed: nobody else sends that
+    /// header, so that no program notices.
+    ///
+    /// `fetch_site` is the header `sec-fetch-site`.
+    ///
+    /// # Errors
+    /// [`Denied::Origin`].
+    pub fn check_change(
+        &self,
+        origin: Option<&str>,
+        host: Option<&str>,
+        fetch_site: Option<&str>,
+        has_keys: bool,
+    ) -> Result<(), Denied> {
+        self.check_upgrade(origin, host, has_keys)?;
+        let is_asked = has_keys || !self.is_empty();
+        match !is_asked && fetch_site == Some(CROSS_SITE) {
+            true => Err(Denied::Origin),
+            false => Ok(()),
         }
     }
 }
@@ -246,6 +273,39 @@ mod tests {
             assert_eq!(may(&none, true), keyed, "{origin:?} {host:?}");
             assert_eq!(may(&some, false), listed, "{origin:?} {host:?}");
             assert_eq!(may(&some, true), listed, "{origin:?} {host:?}");
+        }
+    }
+
+    #[test]
+    fn who_may_change_something() {
+        let none = Origins::default();
+        let some = Origins::parse("https://app.example").unwrap();
+        let host = Some("gw.example:3000");
+        let own = Some("http://gw.example:3000");
+        let (app, evil) = (Some("https://app.example"), Some("https://evil.example"));
+        for (origin, site, free, keyed, listed) in [
+            // No browser, or an old one.
+            (None, None, true, true, true),
+            (own, None, true, true, true),
+            (evil, None, true, false, false),
+            (Some("null"), None, true, false, false),
+            (own, Some("same-origin"), true, true, true),
+            (app, Some("same-site"), true, false, true),
+            (app, Some("cross-site"), false, false, true),
+            (evil, Some("cross-site"), false, false, false),
+            (Some("null"), Some("cross-site"), false, false, false),
+            (None, Some("cross-site"), false, true, true),
+            // Typed, not of a page.
+            (None, Some("none"), true, true, true),
+        ] {
+            let may = |origins: &Origins, has_keys| {
+                let checked = origins.check_change(origin, host, site, has_keys);
+                checked.is_ok()
+            };
+            assert_eq!(may(&none, false), free, "{origin:?} {site:?}");
+            assert_eq!(may(&none, true), keyed, "{origin:?} {site:?}");
+            assert_eq!(may(&some, false), listed, "{origin:?} {site:?}");
+            assert_eq!(may(&some, true), listed, "{origin:?} {site:?}");
         }
     }
 

@@ -2,8 +2,9 @@
 
 use end_to_end::http::{Answer, request, with_header};
 use end_to_end::{Asr, Gateway, Settings};
+use serde_json::json;
 
-use super::{READ, WRITE, with_keys};
+use super::{ADMIN, READ, WRITE, with_keys};
 
 const APP: &str = "https://app.example";
 const EVIL: &str = "https://evil.example";
@@ -100,6 +101,66 @@ async fn a_page_that_is_allowed_may_ask_and_read_and_others_may_not() {
         assert_eq!(header(&answer, "vary"), Some("origin"));
         let answer = of_page(&gateway, "GET", path, EVIL, &keyed).await;
         assert!(answer.status == status && !has_cors(&answer), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_elsewhere_changes_nothing() {
+    let asr = Asr::start().await;
+    let closed = Gateway::start(with_keys(&asr)).await;
+    let listed = Settings::with_asr(&asr).set("CORS_ALLOWED_ORIGINS", APP);
+    let listed = Gateway::start(listed).await;
+    let open = Gateway::start(Settings::with_asr(&asr)).await;
+    const CROSS: Option<&str> = Some("cross-site");
+    // By whether there are keys, a list, or neither.
+    let rows = [
+        (None, None, [true, true, true]),
+        (Some("own"), None, [true, true, true]),
+        (Some("own"), Some("same-origin"), [true, true, true]),
+        (Some(APP), None, [false, true, true]),
+        (Some(APP), CROSS, [false, true, false]),
+        (Some(EVIL), None, [false, false, true]),
+        (Some(EVIL), CROSS, [false, false, false]),
+        (Some("null"), CROSS, [false, false, false]),
+    ];
+    for (at, gateway) in [&closed, &listed, &open].into_iter().enumerate() {
+        let own = format!("http://{}", gateway.address());
+        for (origin, site, may) in rows {
+            // As a page sends it that does without the answer.
+            let send = async |method: &str, path: &str| {
+                let body = (method == "POST").then(|| json!({"interviewer_name": "Eve"}));
+                let mut sent = request(method, path, body.as_ref());
+                sent.headers_mut()
+                    .insert("content-type", "text/plain".parse().unwrap());
+                sent = with_header(sent, "host", &gateway.address().to_string());
+                sent = with_header(sent, "x-api-key", ADMIN);
+                let origin = origin.map(|name| if name == "own" { own.as_str() } else { name });
+                for (name, value) in [("origin", origin), ("sec-fetch-site", site)] {
+                    if let Some(value) = value {
+                        sent = with_header(sent, name, value);
+                    }
+                }
+                gateway.send(sent).await
+            };
+            for (method, path) in [
+                ("POST", "/v1/sessions/page/config"),
+                ("POST", "/v1/sessions/page/finalize"),
+                ("POST", "/v1/sessions/page/asr-reset"),
+                ("DELETE", "/v1/sessions/page"),
+            ] {
+                let answer = send(method, path).await;
+                match may[at] {
+                    true => assert_eq!(answer.status, 200, "{method} {path} {origin:?} {site:?}"),
+                    false => assert_eq!(
+                        (answer.status, answer.detail().as_str()),
+                        (403, "this origin is not allowed"),
+                        "{method} {path} {origin:?} {site:?}"
+                    ),
+                }
+            }
+            // What changes nothing is answered: without CORS headers no page of elsewhere reads it.
+            assert_eq!(send("GET", STATE).await.status, 200, "{origin:?} {site:?}");
+        }
     }
 }
 

@@ -46,7 +46,7 @@ async fn exchange(service: &Inference, body: String) -> Result<Answer, Inference
         .collect()
         .await
     {
-        Ok(body) => parse_answer(status, &body.to_bytes()),
+        Ok(body) => parse_answer(status, &body.to_bytes(), service.api_key.expose()),
         Err(error) if error.is::<LengthLimitError>() => Err(InferenceError::TooLong),
         Err(error) => Err(unreachable(error)),
     }

@@ -6,6 +6,7 @@ mod limits;
 mod matrix;
 mod origins;
 mod secrets;
+mod services;
 mod sockets;
 mod tokens;
 

@@ -9,7 +9,7 @@ mod stored;
 
 use crate::chance::backoff_ms;
 use crate::failure::Failure;
-use crate::message::shorten;
+use crate::message::repeatable;
 use crate::phase::Phase;
 use crate::settings::{MAX_FLUSHES, Settings};
 use crate::state::State;
@@ -208,7 +208,7 @@ impl Machine<'_> {
     }
 
     fn fail_without_socket(&mut self, failure: Failure, why: String) {
-        let why = shorten(why.trim());
+        let why = repeatable(why.trim(), self.settings);
         self.actions.push(Action::Failed {
             failure,
             why: format!("{why}; what was not final will be sent again"),
@@ -220,6 +220,7 @@ impl Machine<'_> {
     }
 
     fn note(&mut self, text: String) {
+        let text = repeatable(&text, self.settings);
         self.actions.push(Action::Note(text));
     }
 }

@@ -3,6 +3,7 @@
 //! Field names and events are those of the DashScope WebSocket API for FunASR
 //! (`run-task`, `finish-task`; `task-started`, `result-generated`, `task-finished`, `task-failed`).
 
+use quoted_text::quote;
 use serde_json::{Value, json};
 
 use crate::settings::{MAX_ERROR_CHARS, Settings};
@@ -113,7 +114,7 @@ pub fn parse(text: &str) -> (Option<String>, ServiceEvent) {
             _ => None,
         }),
         Some("task-failed") => ServiceEvent::Failed(failure(header)),
-        Some(other) => ServiceEvent::Unknown(format!("unknown event {}", shorten(other))),
+        Some(other) => ServiceEvent::Unknown(format!("unknown event {other}")),
         None => ServiceEvent::Unknown("a frame has no header.event".into()),
     };
     (task, event)
@@ -195,7 +196,7 @@ pub fn describe(text: &str) -> String {
     let event = event.unwrap_or("unknown");
     let mut line = format!("frame: event={event}");
     if let Some(task) = header["task_id"].as_str() {
-        line += &format!(" task={}", shorten(task));
+        line += &format!(" task={task}");
     }
     for (name, field) in [("begin_ms", "begin_time"), ("end_ms", "end_time")] {
         if let Some(ms) = sentence.get(field).and_then(millis) {
@@ -219,12 +220,13 @@ fn millis(value: &Value) -> Option<u64> {
 fn failure(header: &Value) -> String {
     let code = header["error_code"].as_str().unwrap_or("unknown error");
     let message = header["error_message"].as_str().unwrap_or("no message");
-    shorten(&format!("{code}: {message}"))
+    format!("{code}: {message}")
 }
 
-/// Cuts a text of the service to what a state and a log line may hold.
-pub fn shorten(text: &str) -> String {
-    text.chars().take(MAX_ERROR_CHARS).collect()
+/// A text with words of the service in it, as a state and a log line may hold it: cut, and without the key
+/// that the service was sent, should it have repeated it.
+pub fn repeatable(text: &str, settings: &Settings) -> String {
+    quote(text, &settings.api_key, MAX_ERROR_CHARS)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod stretch;
 mod task;
 
 use crate::late::Late;
+use crate::message::repeatable;
 use crate::{Failure, State as Bridge};
 pub use settings::{MAX_RUNS, WindowSettings};
 pub use state::{State, Status};
@@ -197,6 +198,7 @@ impl Machine<'_> {
     }
 
     fn note(&mut self, text: String) {
+        let text = repeatable(&text, &self.settings.service);
         self.actions.push(Action::Note(text));
     }
 }

@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn resolved(answer: &Value, state: &Value) -> SpeakerEvent {
-        let answer = parse_answer(200, answer.to_string().as_bytes()).unwrap();
+        let answer = parse_answer(200, answer.to_string().as_bytes(), "").unwrap();
         students_event_resolved(&utterance(0, 900, "Hello"), &answer, state, NOW)
     }
 

@@ -1,6 +1,7 @@
 //! The inference service's side of a speaker look-up: the request body and a lenient reading of the
 //! answer. It sends nothing and changes no state; what an answer may change is the session's to say.
 
+use quoted_text::quote;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -29,7 +30,7 @@ pub enum InferenceError {
     Status {
         /// The HTTP status.
         status: u16,
-        /// The first [`MAX_QUOTED_CHARS`] characters of the body.
+        /// The first [`MAX_QUOTED_CHARS`] characters of the body, without the key.
         body: String,
     },
     /// The answer is no JSON.
@@ -79,20 +80,16 @@ pub fn request_body(session_id: &str, wav: &[u8], asr_text: &str, state: &Value)
     serde_json::to_string(&request).unwrap_or_default()
 }
 
-/// Reads an answer.
+/// Reads an answer. `key` is what the service was sent to know us by, empty for nothing: an error that
+/// repeats it must not pass it on.
 ///
 /// # Errors
 /// Another status than 2xx, a body that is no JSON object, or one that is too long.
-pub fn parse_answer(status: u16, body: &[u8]) -> Result<Answer, InferenceError> {
+pub fn parse_answer(status: u16, body: &[u8], key: &str) -> Result<Answer, InferenceError> {
     if !(200..300).contains(&status) {
-        // A character has 4 bytes at most: no need to decode the rest of a long body.
-        let quoted = &body[..body.len().min(4 * MAX_QUOTED_CHARS)];
         return Err(InferenceError::Status {
             status,
-            body: String::from_utf8_lossy(quoted)
-                .chars()
-                .take(MAX_QUOTED_CHARS)
-                .collect(),
+            body: quote(&String::from_utf8_lossy(body), key, MAX_QUOTED_CHARS),
         });
     }
     if body.len() > MAX_ANSWER_BYTES {
@@ -192,7 +189,7 @@ mod tests {
 
     #[test]
     fn failures_say_why_in_the_original_s_words() {
-        let why = |status, body: &[u8]| parse_answer(status, body).unwrap_err().to_string();
+        let why = |status, body: &[u8]| parse_answer(status, body, "").unwrap_err().to_string();
         assert_eq!(
             why(500, br#"{"detail":"fake inference status 500"}"#),
             r#"inference backend non-success: status=500 body={"detail":"fake inference status 500"}"#
@@ -208,6 +205,16 @@ mod tests {
             why(302, b""),
             "inference backend non-success: status=302 body="
         );
+        let echo = br#"{"headers":{"x-api-key":"key-0123456789"},"at":"/?key=key-0123456789"}"#;
+        assert_eq!(
+            parse_answer(401, echo, "key-0123456789")
+                .unwrap_err()
+                .to_string(),
+            concat!(
+                "inference backend non-success: status=401 body=",
+                r#"{"headers":{"x-api-key":"<secret>"},"at":"/?key=<secret>"}"#
+            )
+        );
         for body in [
             b"".as_slice(),
             b"<html>",
@@ -222,11 +229,14 @@ mod tests {
         }
         let deep = "[".repeat(100_000);
         assert_eq!(
-            parse_answer(200, deep.as_bytes()),
+            parse_answer(200, deep.as_bytes(), ""),
             Err(InferenceError::NotJson)
         );
         for body in [b"null".as_slice(), b"[]", b"7", br#""x""#] {
-            assert_eq!(parse_answer(200, body), Err(InferenceError::NotAnObject));
+            assert_eq!(
+                parse_answer(200, body, ""),
+                Err(InferenceError::NotAnObject)
+            );
         }
         assert_eq!(
             InferenceError::TimedOut { timeout_ms: 15_000 }.to_string(),
@@ -237,9 +247,9 @@ mod tests {
     #[test]
     fn an_answer_has_a_limit() {
         let of = |bytes: usize| format!("{{}}{}", " ".repeat(bytes - 2));
-        assert!(parse_answer(200, of(MAX_ANSWER_BYTES).as_bytes()).is_ok());
+        assert!(parse_answer(200, of(MAX_ANSWER_BYTES).as_bytes(), "").is_ok());
         assert_eq!(
-            parse_answer(200, of(MAX_ANSWER_BYTES + 1).as_bytes()),
+            parse_answer(200, of(MAX_ANSWER_BYTES + 1).as_bytes(), ""),
             Err(InferenceError::TooLong)
         );
     }
@@ -247,7 +257,7 @@ mod tests {
     #[test]
     fn a_state_that_is_no_object_is_none() {
         let state = |body: Value| {
-            let answer = parse_answer(200, body.to_string().as_bytes()).unwrap();
+            let answer = parse_answer(200, body.to_string().as_bytes(), "").unwrap();
             answer.updated_state().cloned()
         };
         assert_eq!(state(json!({})), None);
@@ -259,7 +269,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_answer_is_survived(status in 0u16.., body in prop::collection::vec(any::<u8>(), 0..600)) {
-            if let Err(error) = parse_answer(status, &body) {
+            if let Err(error) = parse_answer(status, &body, "") {
                 prop_assert!(error.to_string().chars().count() < 400);
             }
         }

@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn answer(body: Value) -> Answer {
-        parse_answer(200, body.to_string().as_bytes()).unwrap()
+        parse_answer(200, body.to_string().as_bytes(), "").unwrap()
     }
 
     fn audio() -> Value {

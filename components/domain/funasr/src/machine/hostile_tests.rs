@@ -420,3 +420,74 @@ fn late_openings_of_tasks_that_were_given_up_are_closed_and_touch_nothing() {
     assert_eq!(actions, [Action::Close { socket }]);
     assert_eq!(stream.state, before);
 }
+
+/// A service that repeats the key which it was sent must not have it shown in a state, stored or logged.
+#[test]
+fn what_repeats_the_key_is_repeated_without_it() {
+    const KEY: &str = "sk-0123456789abcdef";
+    let long = format!("{} {KEY}", "x".repeat(290));
+    let as_url = "sk%2D0123456789abcdef";
+    let failed = |message: &str| json!({"header": {"event": "task-failed", "error_code": "E", "error_message": message}});
+    let text = |frame: serde_json::Value| {
+        move |task: String| Input::Text {
+            task,
+            text: frame.to_string(),
+        }
+    };
+    type Make = Box<dyn Fn(String) -> Input>;
+    let inputs: [(Make, bool); 7] = [
+        (Box::new(text(failed(&format!("no key {KEY}")))), true),
+        (Box::new(text(failed(&long))), true),
+        (Box::new(text(failed(as_url))), true),
+        (
+            Box::new(|task| Input::Closed {
+                task,
+                code: 1008,
+                reason: format!("who is {KEY}?"),
+            }),
+            true,
+        ),
+        (Box::new(text(json!({"header": {"event": KEY}}))), false),
+        (
+            Box::new(text(json!({"header": {"event": "x", "task_id": KEY}}))),
+            false,
+        ),
+        (Box::new(text(json!({"header": {"event": long}}))), false),
+    ];
+    for (input, fails) in inputs {
+        let mut stream = Stream::new();
+        stream.settings.api_key = KEY.into();
+        stream.settings.notes_events = true;
+        stream.store(1);
+        stream.start("s1");
+        let task = stream.task();
+        let actions = stream.give([input(task)]);
+        let said = format!("{actions:?} {:?}", stream.state);
+        assert!(said.contains("<sec") || said.contains("xxx"), "{said}");
+        assert!(
+            !said.contains("0123456789") && !said.contains("sk-0"),
+            "{said}"
+        );
+        assert_eq!(stream.state.status().last_error.is_some(), fails, "{said}");
+    }
+    // A connection that cannot be made, and the last word of one that took no more.
+    let mut stream = Stream::new();
+    stream.settings.api_key = KEY.into();
+    stream.store(1);
+    let (task, reason) = (stream.task(), format!("no route to ?key={KEY}"));
+    let refused = stream.give([Input::OpenFailed {
+        task,
+        status: None,
+        reason,
+    }]);
+    assert!(!format!("{refused:?} {:?}", stream.state).contains(KEY));
+    let mut stream = Stream::new();
+    stream.settings.api_key = KEY.into();
+    stream.store(1);
+    stream.start("s1");
+    let task = stream.task();
+    stream.give([Input::SendFailed("it is gone".into())]);
+    stream.give([text(failed(&format!("no key {KEY}")))(task)]);
+    let error = stream.state.status().last_error.unwrap();
+    assert_eq!(error, "the ASR task failed: E: no key <secret>");
+}

@@ -3,7 +3,7 @@
 use super::{Action, Machine, Sentence};
 use crate::SECOND_MS;
 use crate::failure::Failure;
-use crate::message::{self, AudioFormat, Heard, ServiceEvent, shorten};
+use crate::message::{self, AudioFormat, Heard, ServiceEvent, repeatable};
 use crate::phase::{Phase, Running};
 use crate::settings::{FINISH_LIMIT_MS, FINISH_TIMEOUT_MS};
 
@@ -36,7 +36,8 @@ impl Machine<'_> {
             if self.state.refused.as_deref() == Some(task)
                 && let (_, ServiceEvent::Failed(why)) = message::parse(text)
             {
-                self.state.last_error = Some(format!("the ASR task failed: {why}"));
+                let why = format!("the ASR task failed: {why}");
+                self.state.last_error = Some(repeatable(&why, self.settings));
             }
             self.note(format!("a frame of the old task {task} is ignored"));
             return;
@@ -210,7 +211,6 @@ impl Machine<'_> {
             self.state.phase = Phase::Idle;
             return;
         }
-        let reason = shorten(reason);
         self.fail_without_socket(
             Failure::Closed,
             format!("the ASR connection was closed (code {code}) {reason}"),

@@ -5,7 +5,7 @@ use super::settings::{MAX_SENTENCES, MAX_TEXT_BYTES, backoff_ms};
 use super::{Action, Machine, State};
 use crate::failure::Failure;
 use crate::machine::service::refusal;
-use crate::message::{self, AudioFormat, ServiceEvent, shorten};
+use crate::message::{self, AudioFormat, ServiceEvent, repeatable};
 
 impl Machine<'_> {
     pub(super) fn is_current(&self, task: &str) -> bool {
@@ -137,7 +137,6 @@ impl Machine<'_> {
 
     pub(super) fn closed(&mut self, task: &str, code: u16, reason: &str) {
         if self.is_current(task) {
-            let reason = shorten(reason);
             self.fail_without_socket(
                 Failure::Closed,
                 format!("the ASR connection was closed (code {code}) {reason}"),
@@ -161,7 +160,7 @@ impl Machine<'_> {
     }
 
     fn fail_without_socket(&mut self, failure: Failure, why: String) {
-        let why = shorten(why.trim());
+        let why = repeatable(why.trim(), &self.settings.service);
         self.actions.push(Action::Failed {
             failure,
             why: format!("{why}; the window will be begun again"),

@@ -555,3 +555,33 @@ fn an_empty_document_is_a_new_state() {
     assert_eq!(state, State::default());
     assert_eq!(settings().window(), 10);
 }
+
+#[test]
+fn what_repeats_the_key_is_repeated_without_it() {
+    const KEY: &str = "sk-0123456789abcdef";
+    let failed =
+        json!({"header": {"event": "task-failed", "error_code": "E", "error_message": KEY}});
+    let text = |frame: &Value| frame.to_string();
+    for (input, fails) in [
+        (Ok(text(&failed)), true),
+        (Ok(text(&json!({"header": {"event": KEY}}))), false),
+        (Err(format!("who is {KEY}?")), true),
+    ] {
+        let mut windows = Windows::new(10);
+        windows.settings.service.api_key = KEY.into();
+        windows.run("r", false);
+        windows.start("s");
+        let task = windows.task();
+        let actions = windows.give([match input {
+            Ok(text) => Input::Text { task, text },
+            Err(reason) => Input::Closed {
+                task,
+                code: 1008,
+                reason,
+            },
+        }]);
+        let said = format!("{actions:?} {:?}", windows.state);
+        assert!(said.contains("<secret>") && !said.contains(KEY), "{said}");
+        assert_eq!(windows.state.status().last_error.is_some(), fails, "{said}");
+    }
+}

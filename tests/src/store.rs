@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use redis_server::RedisServer;
 use rusqlite::{Connection, OpenFlags};
@@ -12,6 +13,9 @@ pub const GATEWAY_STORE: &str = "GATEWAY_STORE";
 
 /// SQLite's file in the state directory.
 const FILE: &str = "sqlite_key_value.db";
+
+/// How long a gateway that writes is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a gateway's keys in Redis begin with: the app's name and the store's.
 const PREFIX: &str = "interview-gateway:default:";
@@ -112,6 +116,32 @@ impl Store {
         all.retain(|(key, value)| key.contains(part) || value.contains(part));
         all.sort();
         all
+    }
+
+    /// Writes over a value that is there, as nothing but damage does.
+    ///
+    /// # Panics
+    /// There is no such key.
+    pub fn overwrite(&self, key: &str, value: &str) {
+        let is_there = match self {
+            Self::Sqlite(file) => {
+                let store = Connection::open(file).unwrap();
+                store.busy_timeout(BUSY_TIMEOUT).unwrap();
+                let sql = "UPDATE spin_key_value SET value = CAST(?2 AS BLOB) WHERE key = ?1";
+                store.execute(sql, [key, value]).unwrap() == 1
+            }
+            Self::Redis(_) => {
+                let client = redis::Client::open(self.server().url()).unwrap();
+                let mut connection = client.get_connection().unwrap();
+                let set = redis::cmd("SET")
+                    .arg(format!("{PREFIX}{key}"))
+                    .arg(value)
+                    .arg("XX")
+                    .query::<Option<String>>(&mut connection);
+                set.unwrap().is_some()
+            }
+        };
+        assert!(is_there, "there is no {key}");
     }
 }
 

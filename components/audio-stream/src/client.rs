@@ -9,7 +9,7 @@ use interview_session::ingest::{Decision, IngestRecord};
 use interview_session::reply::{Ack, CaptureAck, Closing, ErrorReply, Pong, Ready, Status};
 use interview_session::role::{ByRole, StreamRole};
 use interview_session::seq::Seq;
-use interview_session::stored::{self, to_json};
+use interview_session::stored::{self, Damaged, to_json};
 
 use crate::bindings::interview::gateway::finalization;
 use crate::bindings::interview::gateway::session_state;
@@ -170,7 +170,10 @@ impl Stream<'_> {
             _ => session_state::load_capture(self.session.as_str(), roles::wit(role))
                 .map_err(|error| self.unavailable(&error))?,
         };
-        let read = |text: String| stored::read("capture", &text).map_err(|e| e.to_string());
+        let read = |text: String| {
+            let record = stored::read("capture", &text);
+            record.map_err(|error| self.damaged(&error))
+        };
         document.map(read).transpose()
     }
 
@@ -182,12 +185,18 @@ impl Stream<'_> {
             }
             let records = session_state::load_stream(self.session.as_str(), roles::wit(role))
                 .map_err(|error| self.unavailable(&error))?;
-            IngestRecord::load(records.ingest.as_deref(), self.never).map_err(|e| e.to_string())
+            IngestRecord::load(records.ingest.as_deref(), self.never)
+                .map_err(|error| self.damaged(&error))
         })
     }
 
     fn unavailable(&self, error: &session_state::Error) -> String {
         self.log(&format!("the session state: {error:?}"));
         "the session state is unavailable: try again".into()
+    }
+
+    fn damaged(&self, error: &Damaged) -> String {
+        self.log(&error.to_string());
+        "the session state is damaged: the gateway's operator finds in its log what it is".into()
     }
 }

@@ -64,7 +64,7 @@ pub fn method_not_allowed(allowed: &'static str) -> Answer {
 pub fn error(error: &ApiError) -> Answer {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if status.is_server_error() {
-        eprintln!("status={status} {}", error.detail);
+        eprintln!("status={error}");
     }
     whole(status, error.body())
 }

@@ -51,8 +51,10 @@ pub async fn claim<'a>(
     key: &'a str,
     timeout: Duration,
 ) -> Result<Claimed<'a>, ApiError> {
-    let token = getrandom::u64()
-        .map_err(|error| ApiError::new(500, format!("there is no randomness: {error}")))?;
+    let token = getrandom::u64().map_err(|error| {
+        let detail = "the gateway failed: send it again without x-idempotency-key, or later";
+        ApiError::failed(detail, format!("there is no randomness: {error}"))
+    })?;
     let give_up = Instant::now() + (timeout + WAIT_MARGIN).min(MAX_WAIT);
     let mut pause = MIN_PAUSE;
     loop {

@@ -141,7 +141,7 @@ pub fn untranscribed(session: &Session) -> Result<ByRole<Vec<Untranscribed>>, Ap
 fn untranscribed_of(session: &Session, role: StreamRole) -> Result<Vec<Untranscribed>, ApiError> {
     let stream = session.stream(role);
     let uncovered = asr_bridge::uncovered(stream.bridge.as_deref(), stream.windows.as_deref())
-        .map_err(|error| ApiError::new(500, format!("stored ASR state is damaged: {error}")))?;
+        .map_err(|error| ApiError::damaged(format!("stored ASR state: {error}")))?;
     let untranscribed = uncovered.into_iter().map(|seconds| Untranscribed {
         first_seq: seconds.first,
         last_seq: seconds.last,

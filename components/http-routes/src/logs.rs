@@ -139,7 +139,7 @@ pub fn entry(text: String) -> Result<Entry, ApiError> {
 }
 
 fn damaged(error: serde_json::Error) -> ApiError {
-    ApiError::new(500, format!("a stored log entry is damaged: {error}"))
+    ApiError::damaged(format!("a stored log entry: {error}"))
 }
 
 /// Each role's events are in order already; times are RFC 3339 in UTC and compare as text.

@@ -78,6 +78,10 @@ fn unreadable(id: &SessionId, error: finalization::Error) -> ApiError {
             eprintln!("session={id} result.json cannot be read: {why}");
             ApiError::new(503, "result.json cannot be read: try again")
         }
-        finalization::Error::Refused(why) => ApiError::new(500, why),
+        finalization::Error::Refused(why) => {
+            let detail = "the blob store refuses to give result.json, and asking again does not help: the \
+                          gateway's operator finds in its log why";
+            ApiError::failed(detail, format!("session={id} {why}"))
+        }
     }
 }

@@ -179,13 +179,12 @@ pub fn shown_state(id: &SessionId, document: &SessionDocument) -> Result<Value, 
         capture(stored.map_err(unavailable)?.as_deref())
     })?;
     let captures = capture_by_stream(captures, crate::now());
-    serde_json::to_value(document.with_capture(captures.view()))
-        .map_err(|error| ApiError::new(500, error.to_string()))
+    serde_json::to_value(document.with_capture(captures.view())).map_err(ApiError::damaged)
 }
 
 fn bridge_figures(stream: &StreamView) -> Result<BridgeFigures, ApiError> {
     let status = asr_bridge::inspect(stream.bridge.as_deref())
-        .map_err(|error| ApiError::new(500, format!("stored bridge is damaged: {error}")))?;
+        .map_err(|error| ApiError::damaged(format!("stored bridge: {error}")))?;
     Ok(BridgeFigures {
         ws_state: ws_state(status.connection),
         stored: status.stored,
@@ -201,7 +200,7 @@ fn bridge_figures(stream: &StreamView) -> Result<BridgeFigures, ApiError> {
 
 fn window_figures(stream: &StreamView) -> Result<WindowFigures, ApiError> {
     let status = asr_bridge::inspect_windows(stream.windows.as_deref())
-        .map_err(|error| ApiError::new(500, format!("stored windows are damaged: {error}")))?;
+        .map_err(|error| ApiError::damaged(format!("stored windows: {error}")))?;
     Ok(WindowFigures {
         ws_state: ws_state(status.connection),
         late: status.late,
@@ -242,6 +241,6 @@ pub fn unavailable(error: session_state::Error) -> ApiError {
         session_state::Error::Contended => {
             ApiError::new(503, "the session is being changed by others: try again")
         }
-        session_state::Error::Damaged(why) => ApiError::new(500, why),
+        session_state::Error::Damaged(why) => ApiError::damaged(why),
     }
 }

@@ -11,6 +11,7 @@ mod blob_faults;
 mod blob_store_s3;
 mod client_faults;
 mod conformance;
+mod damaged;
 mod deletion;
 mod encrypted;
 mod hostile;

@@ -1,5 +1,7 @@
 //! What the HTTP routes answer when they cannot serve a request.
 
+use std::fmt;
+
 use serde::Serialize;
 use thiserror::Error;
 
@@ -10,14 +12,16 @@ use crate::query::{BadCursor, BadView};
 use crate::role::BadRole;
 use crate::stored::{self, Damaged};
 
-/// An error answer: its status, and the text of `{"detail": "<text>"}`.
+/// An error answer: its status, and the text of `{"detail": "<text>"}`. Displayed, it is a line for the log.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("{status} {detail}")]
+#[error("{status} {detail}{}", .cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default())]
 pub struct ApiError {
     /// HTTP status, 400 to 599.
     pub status: u16,
     /// What the caller did wrong or can do.
     pub detail: String,
+    /// What is behind it, for the log alone: names of keys, stores and their errors are no caller's business.
+    pub cause: Option<String>,
 }
 
 impl ApiError {
@@ -26,6 +30,22 @@ impl ApiError {
         Self {
             status,
             detail: detail.into(),
+            cause: None,
+        }
+    }
+
+    /// 500: what is stored is not what was written. `cause` is for the log.
+    pub fn damaged(cause: impl fmt::Display) -> Self {
+        let detail = "what is stored of this is damaged, and asking again does not help: the gateway's \
+                      operator finds in its log what it is";
+        Self::failed(detail, cause)
+    }
+
+    /// 500, with what the caller can do. `cause` is for the log.
+    pub fn failed(detail: &str, cause: impl fmt::Display) -> Self {
+        Self {
+            cause: Some(cause.to_string()),
+            ..Self::new(500, detail)
         }
     }
 
@@ -130,7 +150,7 @@ impl From<BadConfig> for ApiError {
 
 impl From<Damaged> for ApiError {
     fn from(error: Damaged) -> Self {
-        Self::new(500, error.to_string())
+        Self::damaged(error)
     }
 }
 
@@ -153,6 +173,22 @@ mod tests {
         assert_eq!(
             ApiError::body_not_json().detail,
             "request body must be valid JSON"
+        );
+    }
+
+    #[test]
+    fn what_is_behind_an_error_is_for_the_log() {
+        let damaged = stored::read::<u32>("ingest", "{").unwrap_err();
+        let error = ApiError::from(damaged.clone());
+        assert_eq!(error.status, 500);
+        assert!(!error.body().contains("ingest") && !error.body().contains("EOF"));
+        assert!(
+            error.to_string().ends_with(&format!(": {damaged}")),
+            "{error}"
+        );
+        assert_eq!(
+            ApiError::route_not_found().to_string(),
+            "404 route not found"
         );
     }
 }

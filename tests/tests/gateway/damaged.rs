@@ -1,0 +1,115 @@
+//! What clients are told when what is stored is damaged, or a store refuses: what to do, and nothing of the
+//! insides. The log says what it is.
+
+use asr_simulator::mark;
+use end_to_end::http::{Answer, request};
+use end_to_end::wait::eventually;
+use end_to_end::{Asr, Gateway, Settings};
+use http::Method;
+use s3_simulator::Fault;
+use serde_json::json;
+
+const TEACHER: u16 = 1;
+const DAMAGED: &str = "what is stored of this is damaged, and asking again does not help: the gateway's \
+                       operator finds in its log what it is";
+
+/// What stands in a stored document that is none, and must be in no answer.
+const GARBAGE: &str = "{\"hush-hush\": ";
+
+fn assert_tells_nothing(answer: &Answer, detail: &str) {
+    assert_eq!((answer.status, answer.detail().as_str()), (500, detail));
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_told_without_what_is_in_it() {
+    let asr = Asr::start().await;
+    let gateway = Gateway::start(Settings::with_asr(&asr)).await;
+    let session = "damaged";
+    let mut teacher = gateway.open(session, "teacher").await;
+    teacher.store_marked(TEACHER, 1..=4).await;
+    gateway
+        .configure(session, &json!({"interviewer_name": "Ann"}))
+        .await;
+    teacher.close().await;
+    gateway.transcribed(session, "teacher", TEACHER, 4).await;
+
+    let is_utterance = |key: &str| key.contains("/u/teacher/");
+    let keys: Vec<String> = gateway
+        .store()
+        .entries("damaged/")
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    let utterance = keys
+        .iter()
+        .find(|key| is_utterance(key))
+        .expect("an utterance");
+    for (key, path) in [
+        (utterance.as_str(), "utterances?stream_role=teacher"),
+        ("sessions/damaged/config", "state"),
+        ("sessions/damaged/ingest/teacher", "state"),
+        ("sessions/damaged/bridge/teacher", "state"),
+    ] {
+        let before = gateway.store().entries(key);
+        let (_, before) = before.iter().find(|(name, _)| name == key).expect(key);
+        gateway.store().overwrite(key, GARBAGE);
+        let answer = gateway.get(&format!("/v1/sessions/damaged/{path}")).await;
+        assert_tells_nothing(&answer, DAMAGED);
+        gateway.store().overwrite(key, before);
+        let answer = gateway.get(&format!("/v1/sessions/damaged/{path}")).await;
+        assert_eq!(answer.status, 200, "{key}");
+    }
+    // A frame is not told more: here of another stream's record.
+    gateway
+        .store()
+        .overwrite("sessions/damaged/ingest/teacher", GARBAGE);
+    let mut students = gateway.open(session, "students").await;
+    let answer = students.ask(&json!({"type": "status"})).await;
+    assert_eq!(
+        answer,
+        json!({
+            "type": "error",
+            "detail": "the session state is damaged: the gateway's operator finds in its log what it is"
+        })
+    );
+    eventually("the log says what it is", async || {
+        let log = gateway.log();
+        let said = ["damaged", "stored ingest is damaged", "EOF while parsing"];
+        match said.iter().all(|text| log.contains(text)) {
+            true => Ok(()),
+            false => Err(log),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_result_that_the_blob_store_refuses_is_told_without_its_words() {
+    let asr = Asr::start().await;
+    let gateway = Gateway::start_on_s3(Settings::with_asr(&asr)).await;
+    let session = "refused";
+    let mut teacher = gateway.open(session, "teacher").await;
+    teacher.store(1, &mark::second(TEACHER, 1)).await;
+    teacher.close().await;
+    gateway.finalize(session).await;
+    let server = gateway.blobs().server().expect("a server");
+    server
+        .faults()
+        .always(Some(Method::GET), Fault::Refuse(403, "AccessDenied"));
+    let path = "/v1/sessions/refused/result";
+    let answer = gateway.send(request("GET", path, None)).await;
+    assert!(
+        matches!(answer.status, 500 | 503),
+        "it cannot be read: {answer:?}"
+    );
+    let detail = answer.detail();
+    assert!(
+        detail == "result.json cannot be read: try again"
+            || detail
+                == "the blob store refuses to give result.json, and asking again does not help: the \
+                    gateway's operator finds in its log why",
+        "{detail}"
+    );
+    server.faults().clear();
+    assert_eq!(gateway.get(path).await.status, 200);
+}

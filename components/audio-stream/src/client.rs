@@ -31,7 +31,17 @@ impl Stream<'_> {
             Payload::Text(text) => Incoming::Text(text),
             Payload::Binary(bytes) => Incoming::Binary(bytes),
         };
-        let answer = match parse_frame(incoming, self.session, self.role) {
+        let parsed = parse_frame(incoming, self.session, self.role);
+        // Before anything is made of it: a frame that is refused costs no less than one that is not.
+        let is_paced = match &parsed {
+            Ok(ClientFrame::Chunk(_)) | Err(_) => true,
+            Ok(ClientFrame::Hello { config, .. }) => config.is_some(),
+            Ok(_) => false,
+        };
+        if is_paced {
+            self.wait_ms = self.ingest.paced(self.settings.pace, self.now);
+        }
+        let answer = match parsed {
             Err(error) => Err(error.to_string()),
             Ok(ClientFrame::Ping) => Ok(Pong::new(self.role, self.now).to_json()),
             Ok(ClientFrame::Status) => self
@@ -51,11 +61,7 @@ impl Stream<'_> {
                 self.hello(config.as_ref())
             }
             Ok(ClientFrame::CaptureStatus(patch)) => self.capture(&patch),
-            Ok(ClientFrame::Chunk(chunk)) => {
-                let answer = self.chunk(&chunk).await;
-                self.hold_back(socket);
-                answer
-            }
+            Ok(ClientFrame::Chunk(chunk)) => self.chunk(&chunk).await,
             Ok(ClientFrame::Close { reason }) => {
                 let answer = Closing::new(self.role, &reason).to_json();
                 self.outbox.push(socket, answer);
@@ -63,6 +69,9 @@ impl Stream<'_> {
                 return Ok(());
             }
         };
+        if is_paced {
+            self.hold_back(socket, answer.is_ok());
+        }
         let answer = answer.unwrap_or_else(|detail| ErrorReply::new(detail).to_json());
         self.outbox.push(socket, answer);
         Ok(())
@@ -81,8 +90,16 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Leaves a client unread that sends faster than its stream may.
-    fn hold_back(&mut self, socket: &str) {
+    /// Leaves a client unread that sends faster than its stream may. What came is remembered, unless there is
+    /// no session: a frame that is refused does not begin one.
+    fn hold_back(&mut self, socket: &str, is_served: bool) {
+        let is_kept = is_served || !self.changes.creates_session || self.changes.ingest.is_some();
+        match is_kept {
+            true => self.changes.ingest = Some(self.ingest.to_document()),
+            false => {
+                self.wait_ms = self.ingest.wait_ms(self.settings.pace.unkept(), self.now);
+            }
+        }
         let wait_ms = std::mem::take(&mut self.wait_ms);
         if wait_ms > 0 {
             self.counted.held_back();
@@ -99,9 +116,7 @@ impl Stream<'_> {
             }
             Decision::Duplicate(seq) => {
                 self.ingest.duplicate(self.now);
-                self.wait_ms = self.ingest.paced(self.settings.pace, self.now);
                 self.counted.chunk(ChunkStatus::Duplicate);
-                self.changes.ingest = Some(self.ingest.to_document());
                 Ok(Ack::duplicate(self.role, seq, &self.ingest).to_json())
             }
             Decision::Store(seq) => self.store(chunk, seq).await,
@@ -138,10 +153,8 @@ impl Stream<'_> {
             self.fresh.insert(seq, pcm);
         }
         self.ingest.stored(seq, self.now);
-        self.wait_ms = self.ingest.paced(self.settings.pace, self.now);
         self.counted.chunk(ChunkStatus::Stored);
         self.stored.push(seq.get());
-        self.changes.ingest = Some(self.ingest.to_document());
         Ok(Ack::stored(self.role, seq, &key, &self.ingest).to_json())
     }
 

@@ -47,7 +47,7 @@ pub struct Stream<'a> {
     pub outbox: Outbox,
     pub replies: Replies,
     pub fresh: FreshAudio,
-    /// For how long the last chunk's client is to be left unread, in milliseconds.
+    /// For how long the client of the last frame that counts is to be left unread, in milliseconds.
     pub wait_ms: u64,
     /// The seconds that were stored in this batch, as they came.
     pub stored: Vec<u32>,

@@ -207,10 +207,15 @@ impl IngestRecord {
         self.updated_at = now;
     }
 
-    /// A chunk came that [`IngestRecord::stored`] or [`IngestRecord::duplicate`] counted: for how many
-    /// milliseconds no more may come.
+    /// A frame came that costs as much as a chunk, whatever becomes of it: for how many milliseconds no more
+    /// may come.
     pub fn paced(&mut self, pace: Pace, now: EpochMs) -> u64 {
         self.paid_until = pace.arrived(self.paid_until, now);
+        self.wait_ms(pace, now)
+    }
+
+    /// For how many milliseconds no more may come.
+    pub fn wait_ms(&self, pace: Pace, now: EpochMs) -> u64 {
         pace.wait_ms(self.paid_until, now)
     }
 

@@ -10,6 +10,10 @@ use crate::time::EpochMs;
 /// that was set back costs no more than their time.
 pub const MAX_BEYOND: u64 = 256;
 
+/// Frames at once that may be refused in a stream of no session. Of it nothing is stored, so that what came
+/// before is not known: without this a client whose every frame is refused would never wait.
+pub const UNKEPT_BURST: u32 = 4;
+
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// The limit.
@@ -22,6 +26,15 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// The same rate for a stream of which nothing is stored.
+    #[must_use]
+    pub const fn unkept(self) -> Self {
+        Self {
+            burst_seconds: UNKEPT_BURST,
+            ..self
+        }
+    }
+
     /// What is to be stored when a chunk came; `paid_until` is what is stored now, 0 at the beginning. In
     /// microseconds since 1970.
     #[must_use]
@@ -91,6 +104,18 @@ mod tests {
             paid
         });
         assert!(steady > 0);
+    }
+
+    #[test]
+    fn where_nothing_is_kept_a_few_may_come_at_once() {
+        let pace = Pace {
+            rate: 10,
+            burst_seconds: 60,
+        };
+        let now = EpochMs(NOW);
+        let paid = |frames: u32| (0..frames).fold(0, |paid, _| pace.arrived(paid, now));
+        assert_eq!(pace.unkept().wait_ms(paid(UNKEPT_BURST), now), 0);
+        assert_eq!(pace.unkept().wait_ms(paid(UNKEPT_BURST + 3), now), 300);
     }
 
     #[test]

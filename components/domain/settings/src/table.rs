@@ -383,7 +383,8 @@ pub static MAX_CHUNK_RATE: Setting<Whole> = Setting {
     default: "100",
     rule: Whole { min: 0, max: 1_000 },
     meaning: "Seconds of audio that a stream may bring in a second, once MAX_CHUNK_BURST_SECONDS are used \
-              up. What comes faster waits unread in the connection; nothing is refused. 0: no limit.",
+              up. A frame that is refused, and a `hello` with names, counts as a second. What comes \
+              faster waits unread in the connection; nothing is refused for it. 0: no limit.",
     secret: false,
     original: false,
 };

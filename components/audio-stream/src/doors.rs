@@ -8,7 +8,7 @@ use interview_doors::{AUTH_WITHIN_MS, AuthFrame, Denied, Grant};
 use interview_session::id::SessionId;
 use interview_settings::Doors;
 
-use crate::bindings::realtime::sockets::types::{Account, Payload};
+use crate::bindings::realtime::sockets::types::{Account, Event, Payload};
 use crate::bindings::realtime::sockets::{metrics, sockets, timers};
 use crate::settings;
 
@@ -73,6 +73,33 @@ pub fn forget(lane: &str, socket: &str) {
 /// The socket whose time has run out, if the timer is such a one's. It may have come in all the same.
 pub fn overdue(timer: &str) -> Option<&str> {
     timer.strip_prefix(TIMER)
+}
+
+/// The deadlines among a batch's events, which are over once they have come.
+pub fn deadlines(events: &[Event]) -> Vec<String> {
+    let name = |event: &Event| match event {
+        Event::Timer(fired) if overdue(&fired.name).is_some() => Some(fired.name.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(name).collect()
+}
+
+/// Sets the deadlines of a batch that failed once more: whose sockets they are nobody knows then, and they
+/// are in no record in which they would be found.
+pub fn look_again(lane: &str, deadlines: &[String], delay_ms: u64) {
+    for deadline in deadlines {
+        if let Err(error) = timers::set(lane, deadline, delay_ms) {
+            eprintln!("lane={lane} no timer: {error:?}");
+        }
+    }
+}
+
+/// Turns a socket away that showed nothing in time. It may be gone: the deadline of a batch that failed is
+/// set again even if the batch is repeated and does not fail.
+pub fn turn_away_silent(socket: &str) {
+    if sockets::room(socket).is_ok() {
+        turn_away(socket, "silent");
+    }
 }
 
 /// The first frame of an unknown socket: does its key open the door? `allows` says what it has to allow. If

@@ -15,14 +15,24 @@ use crate::bindings::realtime::sockets::types::{Event, Frames, Payload};
 use crate::bindings::realtime::sockets::{lanes, sockets, timers};
 use crate::doors::{self, UNKNOWN};
 use crate::roles;
+use crate::stream::FAILED_RETRY_MS;
 
 /// The one timer of the lane.
 const TIMER: &str = "look";
 /// What a viewer is told that says something.
 const ONLY_LISTENS: &str = "this connection only listens";
 
-/// Handles one batch.
+/// Handles one batch. Of one that fails the deadlines of sockets that have shown no key are set again.
 pub fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), String> {
+    let deadlines = doors::deadlines(&events);
+    let handled = handle_batch(session, events);
+    if handled.is_err() {
+        doors::look_again(&name(session), &deadlines, FAILED_RETRY_MS);
+    }
+    handled
+}
+
+fn handle_batch(session: &SessionId, events: Vec<Event>) -> Result<(), String> {
     let mut batch = Batch::load(session)?;
     for event in events {
         batch.take(event)?;
@@ -85,7 +95,7 @@ impl<'a> Batch<'a> {
                 if let Some(socket) = doors::overdue(&fired.name)
                     && !self.lane.has(socket)
                 {
-                    doors::turn_away(socket, "silent");
+                    doors::turn_away_silent(socket);
                 }
             }
             Event::Opened(_) | Event::Failed(_) => self.log("the live lane opens no socket"),
@@ -144,10 +154,7 @@ impl<'a> Batch<'a> {
 
     /// The lane's own.
     fn name(&self) -> String {
-        Lane::Live {
-            session: self.session.clone(),
-        }
-        .to_string()
+        name(self.session)
     }
 
     fn message(&mut self, message: LaneMessage) {
@@ -320,6 +327,13 @@ impl<'a> Batch<'a> {
     fn log(&self, text: &str) {
         eprintln!("session={} lane=live {text}", self.session);
     }
+}
+
+fn name(session: &SessionId) -> String {
+    Lane::Live {
+        session: session.clone(),
+    }
+    .to_string()
 }
 
 fn close(closing: &Closing) {

@@ -33,7 +33,7 @@ use crate::windows::{WINDOW_TIMER, Windows, is_window_task};
 const MAX_ROUNDS: u32 = 4;
 
 /// After how long a stream whose batch failed looks again at what there is to do.
-const FAILED_RETRY_MS: u64 = 5_000;
+pub const FAILED_RETRY_MS: u64 = 5_000;
 
 /// What a batch works on.
 pub struct Stream<'a> {
@@ -62,15 +62,18 @@ pub struct Stream<'a> {
 
 /// Handles one batch. One that fails, because a store is gone, may be the last thing that happens to the
 /// stream, and the timer that was to wake it may be among its events: so it is woken once more, to find
-/// in its state what there is to do.
+/// in its state what there is to do. Deadlines of sockets that have shown no key are in no state: they are
+/// set again.
 pub async fn handle(
     session: &SessionId,
     role: StreamRole,
     events: Vec<Event>,
 ) -> Result<(), String> {
+    let deadlines = doors::deadlines(&events);
     let handled = handle_batch(session, role, events).await;
     if handled.is_err() {
         let lane = lane(session, role);
+        doors::look_again(&lane, &deadlines, FAILED_RETRY_MS);
         for timer in [ASR_TIMER, WINDOW_TIMER] {
             if let Err(error) = timers::set(&lane, timer, FAILED_RETRY_MS) {
                 eprintln!("session={session} role={role} no timer: {error:?}");
@@ -198,7 +201,7 @@ impl<'a> Stream<'a> {
             Event::Timer(fired) if fired.name == ASR_TIMER => self.bridge.ring(),
             Event::Timer(fired) => match doors::overdue(&fired.name) {
                 Some(socket) if self.clients.has(socket) => {}
-                Some(socket) => doors::turn_away(socket, "silent"),
+                Some(socket) => doors::turn_away_silent(socket),
                 None => self.log(&format!("nobody set the timer {}", fired.name)),
             },
             Event::Message(message) => self.message(message).await?,

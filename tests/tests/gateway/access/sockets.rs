@@ -138,6 +138,82 @@ async fn nobody_waits_for_ever_and_nothing_is_begun_before_a_key() {
     assert!(records.is_empty(), "{records:?}");
 }
 
+/// Something that cannot be read, in place of a record.
+const GARBAGE: &str = "{";
+
+#[tokio::test]
+async fn nobody_stays_because_the_store_failed_when_the_time_was_over() {
+    let asr = Asr::start().await;
+    let gateway = Gateway::start(with_keys(&asr)).await;
+    let keyed = [("x-api-key", WRITE)];
+    let (stream, live) = ("/v1/audio/ws/unlucky/teacher", "/v1/sessions/unlucky/live");
+    let teacher = gateway.open_with(stream, &keyed).await.unwrap();
+    let mut teacher = teacher.of("unlucky", "teacher");
+    teacher.store_marked(1, 1..=4).await;
+    teacher.close().await;
+    // By lane: what its records are, without which none of its batches succeeds.
+    let lanes = [
+        ("unlucky/teacher", stream, "sessions/unlucky/ingest/teacher"),
+        ("unlucky/live", live, "sessions/unlucky/log/teacher"),
+    ];
+    let value = async |key: &str| {
+        eventually("the record is there", async || {
+            let entries = gateway.store().entries(key);
+            let mut named = entries.iter().filter(|(name, _)| name == key);
+            named.next().map(|(_, value)| value.clone()).ok_or(entries)
+        })
+        .await
+    };
+    // All is said: nothing more is written.
+    for (_, _, key) in lanes {
+        value(key).await;
+    }
+    eventually("the task is over", async || {
+        let path = "/v1/sessions/unlucky/state";
+        let state = ask(&gateway, Some(READ), "GET", path, None).await.ok();
+        match state["asr_by_stream"]["teacher"]["asr_ws_state"] == "disconnected" {
+            true => Ok(()),
+            false => Err(state),
+        }
+    })
+    .await;
+    let mut silent = Vec::new();
+    let mut known = Vec::new();
+    for (_, url, _) in lanes {
+        silent.push(gateway.open_path(url).await.unwrap());
+        // Once this one is answered the lane has seen the other.
+        let mut socket = gateway.open_with(url, &keyed).await.unwrap();
+        socket.ask(&json!({"type": "ping"})).await;
+        known.push(socket);
+    }
+    let mut before = Vec::new();
+    for (_, _, key) in lanes {
+        before.push(value(key).await);
+        gateway.store().overwrite(key, GARBAGE);
+    }
+    eventually("the batches fail in which their time is over", async || {
+        let log = gateway.log();
+        let failed = |lane: &str| {
+            let names = |line: &&str| line.contains("failed twice") && line.contains(lane);
+            log.lines().any(|line| names(&line))
+        };
+        match lanes.iter().all(|(lane, _, _)| failed(lane)) {
+            true => Ok(()),
+            false => Err(log),
+        }
+    })
+    .await;
+    for ((_, _, key), value) in lanes.iter().zip(&before) {
+        gateway.store().overwrite(key, value);
+    }
+    for socket in &mut silent {
+        assert_eq!(socket.next().await, turned_away());
+    }
+    for socket in &mut known {
+        socket.ask(&json!({"type": "ping"})).await;
+    }
+}
+
 #[tokio::test]
 async fn who_does_not_show_a_key_takes_no_place_from_others() {
     let asr = Asr::start().await;

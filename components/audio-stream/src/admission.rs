@@ -1,7 +1,7 @@
 //! May a request become a WebSocket: its path names a session and a role, or a session that is to be
 //! watched, or says what is wrong; and whoever asks may do that, or has yet to say who he is.
 
-use interview_doors::{Credential, Denied, Grant, PROTOCOL, offers_gateway};
+use interview_doors::{Credential, Denied, Grant, NO_STORE, PROTOCOL, offers_gateway};
 use interview_live::Ask;
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
@@ -20,18 +20,27 @@ use crate::settings;
 pub const CLIENT: &str = "client";
 
 pub fn admit(request: &Request) -> Result<Admission, Refusal> {
-    decide(request).map_err(|no| match no {
-        No::Denied(denied) => {
-            doors::count(denied.reason());
-            let mut refusal = refusal(&denied.to_error());
-            if denied == Denied::Unauthorized {
-                let bearer = ("www-authenticate".into(), "Bearer".into());
-                refusal.headers.push(bearer);
-            }
-            refusal
+    decide(request).map_err(|no| {
+        let mut refusal = match no {
+            No::Denied(denied) => turned_away(denied),
+            No::Wrong(error) => refusal(&error),
+        };
+        if settings::all().is_ok_and(|settings| !settings.doors.keys.is_empty()) {
+            let no_store = ("cache-control".into(), NO_STORE.into());
+            refusal.headers.push(no_store);
         }
-        No::Wrong(error) => refusal(&error),
+        refusal
     })
+}
+
+fn turned_away(denied: Denied) -> Refusal {
+    doors::count(denied.reason());
+    let mut refusal = refusal(&denied.to_error());
+    if denied == Denied::Unauthorized {
+        let bearer = ("www-authenticate".into(), "Bearer".into());
+        refusal.headers.push(bearer);
+    }
+    refusal
 }
 
 /// Why not.

@@ -6,13 +6,15 @@ use bytes::Bytes;
 use futures::stream::{LocalBoxStream, Stream, StreamExt};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_LENGTH, CONTENT_TYPE,
-    HeaderName, HeaderValue, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
+    CONTENT_TYPE, HeaderName, HeaderValue, VARY,
 };
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{Either, Full, StreamBody};
-use interview_doors::{ALLOWED_HEADERS, EXPOSED_HEADERS, MAX_AGE_SECONDS, allowed_methods};
+use interview_doors::{
+    ALLOWED_HEADERS, EXPOSED_HEADERS, MAX_AGE_SECONDS, NO_STORE, allowed_methods,
+};
 use interview_session::error::ApiError;
 use interview_session::idempotency::IDEMPOTENT_REPLAY;
 use interview_session::route::Route;
@@ -93,6 +95,13 @@ pub fn for_origin(mut answer: Answer, allowed: Option<HeaderValue>) -> Answer {
         let exposed = HeaderValue::from_static(EXPOSED_HEADERS);
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
+    answer
+}
+
+/// The answer, which no cache keeps: it is for whoever showed a key. A token is good for whoever has it.
+pub fn not_kept(mut answer: Answer) -> Answer {
+    let no_store = HeaderValue::from_static(NO_STORE);
+    answer.headers_mut().insert(CACHE_CONTROL, no_store);
     answer
 }
 

@@ -71,7 +71,11 @@ async fn handle(request: Request) -> Answer {
             Err(denied) => doors::denied(denied),
         },
     };
-    doors::tell_origin(&doors.origins, origin, answer)
+    let answer = doors::tell_origin(&doors.origins, origin, answer);
+    match doors.keys.is_empty() {
+        true => answer,
+        false => answer::not_kept(answer),
+    }
 }
 
 /// Serves a request that may be made.

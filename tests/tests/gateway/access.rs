@@ -125,6 +125,40 @@ async fn every_way_to_show_a_key_works_and_health_needs_none() {
 }
 
 #[tokio::test]
+async fn no_cache_keeps_what_was_answered_to_a_key() {
+    let asr = Asr::start().await;
+    let closed = Gateway::start(with_keys(&asr)).await;
+    let open = Gateway::start(Settings::with_asr(&asr)).await;
+    for (gateway, expected) in [(&closed, Some("no-store")), (&open, None)] {
+        let socket = gateway
+            .open_with("/v1/audio/ws/kept/teacher", &[("x-api-key", WRITE)])
+            .await
+            .unwrap();
+        let mut socket = socket.of("kept", "teacher");
+        socket.store(1, &vec![0; 32_000]).await;
+        socket.close().await;
+        for (method, path) in [
+            ("POST", "/v1/sessions/kept/finalize"),
+            ("GET", "/v1/sessions/kept/state"),
+            // Sent in pieces.
+            ("GET", "/v1/sessions/kept/result"),
+            ("POST", "/v1/sessions/kept/asr-run?stream_role=teacher"),
+            ("GET", "/health"),
+            ("GET", "/nothing"),
+            ("PATCH", "/v1/sessions/kept"),
+        ] {
+            let body = (method == "POST").then(|| json!({}));
+            for key in [ADMIN, WRONG] {
+                let answer = ask(gateway, Some(key), method, path, body.as_ref()).await;
+                let given = answer.headers.get("cache-control");
+                let given = given.map(|value| value.to_str().unwrap());
+                assert_eq!(given, expected, "{method} {path}: {answer:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_can_be_replaced_without_a_gap() {
     let asr = Asr::start().await;
     let settings = Settings::with_asr(&asr);

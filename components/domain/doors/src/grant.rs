@@ -15,6 +15,10 @@ use crate::keys::{Key, Keys};
 use crate::scope::Scope;
 use crate::token;
 
+/// `cache-control` of every answer of a gateway that has keys: what is answered to one who shows a key is not
+/// for whoever asks after them by way of the same cache.
+pub const NO_STORE: &str = "no-store";
+
 /// Why a door stays closed. The text is the same whatever is wrong with a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Denied {

@@ -26,6 +26,7 @@ use bindings::exports::realtime::sockets::mailbox;
 use bindings::exports::realtime::sockets::startup;
 use bindings::exports::realtime::sockets::upgrades;
 use bindings::realtime::sockets::types::Event;
+use interview_doors::SAFE_ADMIN_KEY_CHARS;
 use interview_session::lane::Lane;
 use interview_session::time::EpochMs;
 
@@ -44,7 +45,13 @@ struct AudioStream;
 
 impl startup::Guest for AudioStream {
     fn check() -> Result<(), String> {
-        settings::all().map(|_| ())
+        for key in settings::all()?.doors.keys.short_admins() {
+            eprintln!(
+                "GATEWAY_API_KEYS: the admin's key {key} has fewer than {SAFE_ADMIN_KEY_CHARS} characters; \
+                 whoever has a token can try keys on it: make a longer one with openssl rand -hex 32"
+            );
+        }
+        Ok(())
     }
 
     async fn resume(cursor: Option<u64>) -> Result<startup::Errands, String> {

@@ -6,7 +6,7 @@ use end_to_end::http::{Answer, request};
 use end_to_end::wait::eventually;
 use end_to_end::{Asr, Gateway, Settings};
 use http::Method;
-use s3_simulator::Fault;
+use s3_simulator::faults::Fault;
 use serde_json::json;
 
 const TEACHER: u16 = 1;

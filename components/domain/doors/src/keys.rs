@@ -18,6 +18,9 @@ pub const MAX_KEYS: usize = 64;
 pub const MIN_KEY_CHARS: usize = 16;
 /// Most characters of a key.
 pub const MAX_KEY_CHARS: usize = 256;
+/// Fewest characters of an admin's key of which the operator is not warned. A token can be had by those who
+/// are given no key, and who has one can try on it, without asking anybody, what key signed it.
+pub const SAFE_ADMIN_KEY_CHARS: usize = 32;
 /// Most characters of a key's name.
 pub const MAX_NAME_CHARS: usize = 32;
 
@@ -34,6 +37,7 @@ pub(crate) struct Key {
     /// Whose sockets are counted together: its name, else its place among the keys.
     pub(crate) account: String,
     pub(crate) scope: Scope,
+    is_short: bool,
     digest: [u8; 32],
     signing: [u8; 32],
 }
@@ -88,6 +92,15 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// The admins' keys of fewer than [`SAFE_ADMIN_KEY_CHARS`], by name, or by place with `#` before it.
+    pub fn short_admins(&self) -> impl Iterator<Item = &str> {
+        let is_short = |key: &&Key| key.is_short && key.scope == Scope::Admin;
+        self.0
+            .iter()
+            .filter(is_short)
+            .map(|key| key.account.as_str())
+    }
+
     /// The key that is shown, if it is one.
     pub(crate) fn find(&self, shown: &str) -> Option<&Key> {
         let digest: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
@@ -136,6 +149,7 @@ impl Key {
             // No name can look like that.
             account: name.map_or_else(|| format!("#{}", at + 1), str::to_owned),
             scope,
+            is_short: key.len() < SAFE_ADMIN_KEY_CHARS,
             digest: Sha256::digest(key.as_bytes()).into(),
             signing: mac(key.as_bytes(), SIGNING),
         })
@@ -239,6 +253,15 @@ mod tests {
         let many: Vec<String> = (0..=MAX_KEYS).map(|n| format!("{A}{n}")).collect();
         assert!(wrong(&many.join(",")).starts_with("entry 65 is one more"));
         assert!(Keys::parse(&many[1..].join(",")).is_ok());
+    }
+
+    #[test]
+    fn admins_keys_that_are_short_are_named() {
+        let long = "k".repeat(SAFE_ADMIN_KEY_CHARS);
+        let keys = format!("{A} desk:write:{B} {long} top:admin:cccccccccccccccc");
+        let keys = Keys::parse(&keys).unwrap();
+        let short: Vec<&str> = keys.short_admins().collect();
+        assert_eq!(short, ["#1", "top"]);
     }
 
     #[test]

@@ -17,7 +17,9 @@ mod token_request;
 pub use auth_frame::{AUTH_TEXT_MAX, AUTH_WITHIN_MS, AuthFrame, auth_ok};
 pub use credential::{Credential, MAX_CREDENTIAL_BYTES, PROTOCOL, offers_gateway};
 pub use grant::{Denied, Grant, NO_STORE, Roles, needed_scope};
-pub use keys::{BadKeys, Keys, MAX_KEY_CHARS, MAX_KEYS, MAX_NAME_CHARS, MIN_KEY_CHARS};
+pub use keys::{
+    BadKeys, Keys, MAX_KEY_CHARS, MAX_KEYS, MAX_NAME_CHARS, MIN_KEY_CHARS, SAFE_ADMIN_KEY_CHARS,
+};
 pub use origins::{BadOrigins, MAX_ORIGINS, Origins};
 pub use preflight::{ALLOWED_HEADERS, EXPOSED_HEADERS, MAX_AGE_SECONDS, allowed_methods};
 pub use scope::Scope;

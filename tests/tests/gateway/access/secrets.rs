@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use end_to_end::{Asr, Gateway, Received, Settings, gateway};
 use serde_json::json;
 
@@ -75,12 +77,16 @@ async fn no_key_and_no_token_is_shown_anywhere() {
                     break;
                 }
             }
-            match gateway.open_with(url, &[("x-api-key", key)]).await {
-                Ok(mut socket) => {
-                    socket.send(&json!({"type": "auth", "key": WRONG})).await;
-                    said.push_str(&format!("{:?}\n", socket.next().await));
+            let offered = format!("gateway, gateway-key.{}", URL_SAFE_NO_PAD.encode(key));
+            for shown in [("x-api-key", key), ("sec-websocket-protocol", &offered)] {
+                match gateway.open_with(url, &[shown]).await {
+                    Ok(mut socket) => {
+                        said.push_str(&format!("{:?}\n", socket.protocol));
+                        socket.send(&json!({"type": "auth", "key": WRONG})).await;
+                        said.push_str(&format!("{:?}\n", socket.next().await));
+                    }
+                    Err(refused) => said.push_str(&format!("{refused:?}\n")),
                 }
-                Err(refused) => said.push_str(&format!("{refused:?}\n")),
             }
         }
     }
@@ -96,6 +102,8 @@ async fn no_key_and_no_token_is_shown_anywhere() {
     gateway.terminate().await;
     let log = gateway.log();
     assert!(log.contains("DEBUG"), "it says a lot");
+    let short = "the admin's key #1 has fewer than 32 characters";
+    assert!(log.contains(short), "{log}");
     let mut stored = vec![
         ("answers".to_owned(), said.into_bytes()),
         ("log".to_owned(), log.into_bytes()),
@@ -111,8 +119,11 @@ async fn no_key_and_no_token_is_shown_anywhere() {
     assert!(stored.len() > 3, "there are stores");
     let (payload, signature) = write.split_once('.').unwrap();
     for secret in [ADMIN, WRITE, READ, WRONG, &write, &read, payload, signature] {
-        for (place, bytes) in &stored {
-            assert!(!holds(bytes, secret), "{secret} is in {place}");
+        // As it is, and as it is offered as a protocol.
+        for secret in [secret, &URL_SAFE_NO_PAD.encode(secret)] {
+            for (place, bytes) in &stored {
+                assert!(!holds(bytes, secret), "{secret} is in {place}");
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ async fn a_key_has_so_many_streams_of_so_many_sessions_and_its_tokens_with_it() 
     let settings = with_keys(&asr)
         .set("MAX_STREAMS_PER_KEY", "3")
         .set("MAX_SESSIONS_PER_KEY", "2");
-    let gateway = Gateway::start(settings).await;
+    let gateway = Gateway::start_with_options(settings, &["--metrics", "on"]).await;
     let token = token(&gateway, "a", &json!({"scope": "write"})).await;
     let open = async |url: &str, key: &str| {
         let mut socket = gateway.open_with(url, &[("x-api-key", key)]).await.unwrap();

@@ -302,6 +302,8 @@ impl Assembly<'_> {
                         RequestLimits {
                             call_timeout: self.options.call_timeout,
                             body: self.options.limits.body(),
+                            per_address: self.options.limits.requests_per_address(),
+                            health: app.settings.health.clone(),
                         },
                         Arc::clone(&self.overs),
                     )

@@ -67,7 +67,7 @@ async fn a_key_has_so_many_streams_of_so_many_sessions_and_its_tokens_with_it() 
     let look = open("/v1/sessions/c/live", READ).await.unwrap();
     let refused = end_to_end::http::raw_get(gateway.address(), "/metrics").await;
     assert!(
-        refused.contains("host_limit_hits_total{limit=\"lane-sockets\"} 3"),
+        refused.contains("host_limit_hits_total{limit=\"key-sockets\"} 3"),
         "{refused}"
     );
     drop((two, three));

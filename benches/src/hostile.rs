@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use asr_simulator::{Options, Simulator};
 use futures::{SinkExt, StreamExt};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,17 +19,22 @@ use crate::load::chunk;
 use crate::processes::Server;
 
 /// The host is to hold them all.
-const OPTIONS: [&str; 4] = [
+const OPTIONS: [&str; 6] = [
     "--limit-connections",
     "12000",
     "--limit-connections-per-address",
     "12000",
+    // Longer than a measurement: those that are idle stay.
+    "--limit-header-seconds",
+    "600",
 ];
 /// From one chunk of the good client to the next: it sends ten at a time of a live one, for more figures.
 const EACH: Duration = Duration::from_millis(100);
 /// How long an ack may take before the measurement is given up.
 const LIMIT: Duration = Duration::from_secs(60);
 const IDLE: usize = 10_000;
+/// Files that each process needs besides.
+const BESIDES: usize = 1_000;
 const SLOW: usize = 500;
 const FLOODERS: usize = 4;
 const LARGE: usize = 4;
@@ -51,8 +57,26 @@ enum Kind {
     NotUtf8,
 }
 
+/// Asks for as many open files as this process may have, which the host that it starts inherits.
+///
+/// # Errors
+/// They are too few for all connections: fewer would be another measurement.
+fn open_files() -> anyhow::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // On some systems the most that is allowed cannot be had; what there is then is looked at.
+    let _ = setrlimit(Resource::Nofile, limit);
+    let files = getrlimit(Resource::Nofile).current;
+    ensure!(
+        files.is_none_or(|files| files >= (IDLE + BESIDES) as u64),
+        "{files:?} open files are too few for {IDLE} connections: raise `ulimit -Hn`"
+    );
+    Ok(())
+}
+
 /// Measures each kind and prints a line for it.
 pub async fn run(host: &Path, seconds: u32) -> anyhow::Result<()> {
+    open_files()?;
     println!(
         "{:<40} {:>10} {:>10} {:>10} {:>10}",
         "beside the good client", "ack p50", "ack p99", "ack max", "memory"
@@ -138,7 +162,7 @@ async fn begin(address: &str, kind: Kind) -> anyhow::Result<JoinSet<()>> {
             Kind::Idle => {
                 let tcp = TcpStream::connect(&address)
                     .await
-                    .context("too few open files are allowed: raise `ulimit -n`")?;
+                    .with_context(|| format!("connection {number} of {count}"))?;
                 tasks.spawn(async move {
                     let _tcp = tcp;
                     std::future::pending::<()>().await;

@@ -193,12 +193,19 @@ async fn connect(
 }
 
 impl AudioSocket {
-    /// Opens the stream of a role at a gateway that may not be there.
+    /// Opens the stream of a role at a gateway that may not be there, with a key if it asks for one.
     ///
     /// # Errors
     /// It refuses, or is gone: the text says what happened.
-    pub async fn try_open(address: SocketAddr, session: &str, role: &str) -> Result<Self, String> {
-        match connect(address, &format!("/v1/audio/ws/{session}/{role}"), &[]).await {
+    pub async fn try_open(
+        address: SocketAddr,
+        session: &str,
+        role: &str,
+        key: Option<&str>,
+    ) -> Result<Self, String> {
+        let headers = key.map(|key| ("x-api-key", key));
+        let path = format!("/v1/audio/ws/{session}/{role}");
+        match connect(address, &path, headers.as_slice()).await {
             Ok(mut socket) => {
                 socket.session = session.to_owned();
                 socket.role = role.to_owned();

@@ -69,6 +69,8 @@ pub struct Gateway {
     listens_at: watch::Sender<Option<SocketAddr>>,
     /// Then everyone who uses it shows its log.
     is_shared: bool,
+    /// What requests and sockets show that show nothing else.
+    key: Option<String>,
 }
 
 struct Process {
@@ -193,6 +195,7 @@ impl Gateway {
             process: None,
             listens_at: watch::Sender::new(None),
             is_shared: false,
+            key: None,
         };
         gateway.run().await;
         gateway
@@ -280,6 +283,19 @@ impl Gateway {
         self.log
             .follow(child.stderr.take().expect("its log"), |_| ());
         (child, listening)
+    }
+
+    /// From now on requests, sockets and recorders show this key where they show nothing else.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
+    }
+
+    /// The key that is shown.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// Where it listens.

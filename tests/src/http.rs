@@ -93,6 +93,14 @@ impl Gateway {
     /// The answer is none that the API's description has.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let (method, path) = (request.method().to_string(), request.uri().to_string());
+        let shows_one = ["authorization", "x-api-key"];
+        let shows_one = shows_one
+            .iter()
+            .any(|name| request.headers().contains_key(*name));
+        let request = match self.key() {
+            Some(key) if !shows_one => with_header(request, "x-api-key", key),
+            _ => request,
+        };
         let sent = try_send(self.address(), request).await;
         sent.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }

@@ -69,7 +69,8 @@ impl Recorder {
     /// As [`Recorder::start`]; there are no seconds after `last`.
     #[must_use]
     pub fn start_up_to(gateway: &Gateway, recorded: Recorded, pace: Pace, last: u32) -> Self {
-        Self::start_anywhere(gateway.addresses(), recorded, pace, last)
+        let key = gateway.key().map(str::to_owned);
+        Self::start_with(gateway.addresses(), key, recorded, pace, last)
     }
 
     /// As [`Recorder::start_up_to`], where the addresses say, as behind a load balancer: when another one
@@ -82,12 +83,23 @@ impl Recorder {
         pace: Pace,
         last: u32,
     ) -> Self {
+        Self::start_with(addresses, None, recorded, pace, last)
+    }
+
+    fn start_with(
+        addresses: watch::Receiver<Option<SocketAddr>>,
+        key: Option<String>,
+        recorded: Recorded,
+        pace: Pace,
+        last: u32,
+    ) -> Self {
         let (order, orders) = watch::channel(Order::Send);
         let (count, acked) = watch::channel(recorded.acked_count());
         let ends = Ends::default();
         let sending = Sending {
             ends: ends.clone(),
             addresses,
+            key,
             address: None,
             half_open: VecDeque::new(),
             orders,
@@ -165,6 +177,8 @@ struct Sending {
     ends: Ends,
     recorded: Recorded,
     addresses: watch::Receiver<Option<SocketAddr>>,
+    /// What it shows.
+    key: Option<String>,
     /// Where it is connected to.
     address: Option<SocketAddr>,
     /// Connections that were left without a word.
@@ -204,7 +218,8 @@ impl Sending {
             };
             self.address = Some(address);
             let (session, role) = (self.recorded.session(), self.recorded.role());
-            if let Ok(socket) = AudioSocket::try_open(address, session, role).await
+            if let Ok(socket) =
+                AudioSocket::try_open(address, session, role, self.key.as_deref()).await
                 && self.connection(socket).await.is_break()
             {
                 return self.recorded;

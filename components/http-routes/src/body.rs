@@ -5,6 +5,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use interview_session::error::ApiError;
 use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 
+use crate::bindings::realtime::sockets::metrics;
+
 /// Longest body of a request, in bytes. A roster or metadata fit many times over.
 pub const MAX_BODY: usize = 1 << 20;
 
@@ -15,10 +17,15 @@ pub const MAX_AUDIO_BODY: usize = 16 << 20;
 pub async fn read(body: IncomingRequestBody, max_bytes: usize) -> Result<Bytes, ApiError> {
     match Limited::new(body, max_bytes).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            413,
-            format!("request body must have at most {max_bytes} bytes"),
-        )),
+        Err(error) if error.is::<LengthLimitError>() => {
+            // As the host counts those that are over its own limit.
+            let limit = [("limit".into(), "body-bytes".into())];
+            metrics::add("limit_hits", &limit, 1);
+            Err(ApiError::new(
+                413,
+                format!("request body must have at most {max_bytes} bytes"),
+            ))
+        }
         Err(_) => Err(ApiError::bad_request(
             "request body could not be read whole: send it again",
         )),

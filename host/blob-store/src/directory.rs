@@ -14,6 +14,7 @@ use xattr::FileExt;
 
 use crate::error::io_kind;
 use crate::key::{self, Key, SIDECAR_SUFFIX};
+use crate::letter_case;
 use crate::metadata::Description;
 use crate::removal;
 use crate::upload::Parts;
@@ -35,6 +36,7 @@ impl Directory {
         std::fs::create_dir_all(root).map_err(|error| {
             BlobError::Unavailable(format!("the directory {}: {error}", root.display()))
         })?;
+        letter_case::check(root)?;
         let store = LocalFileSystem::new_with_prefix(root)?.with_fsync(sync == Sync::Power);
         Ok(Self {
             store: Arc::new(store),

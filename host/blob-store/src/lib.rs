@@ -37,6 +37,7 @@
 mod directory;
 mod error;
 mod key;
+mod letter_case;
 mod metadata;
 mod removal;
 mod s3;

@@ -30,6 +30,7 @@ use crate::{
     outbox::Next,
     registry::Registry,
     stats::Counters,
+    unknown::TooMuch,
 };
 
 /// How a connection ended, as the lane is told.
@@ -200,6 +201,13 @@ where
         socket.may_be_read().await;
         let message = match timeout(limits.silence, stream.next()).await {
             Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(Error::Io(error)))) if TooMuch::is(&error) => {
+                // Closing already: then it has been told why.
+                if !socket.is_closing() {
+                    registry.counters.over.add(Over::UnknownBytes);
+                }
+                return broken(close_frame::TOO_LARGE, unknown(limits));
+            }
             Ok(Some(Err(error))) => return counted(read_error(error, limits), registry),
             Ok(None) => return ReadEnd::Lost("the connection ended".to_owned()),
             Err(_) => return counted(silent(limits.silence), registry),
@@ -230,6 +238,9 @@ where
             payloads: vec![payload],
         };
         socket.lane.push(registry, event, space);
+        if timeout(limits.silence, socket.settled()).await.is_err() {
+            return counted(silent(limits.silence), registry);
+        }
     }
 }
 
@@ -284,6 +295,18 @@ fn read_error(error: Error, limits: &Limits) -> ReadEnd {
         Error::Io(error) => return ReadEnd::Lost(format!("the connection is lost: {error}")),
         other => (close_frame::PROTOCOL, other.to_string()),
     };
+    broken(code, reason)
+}
+
+/// What a peer is told that sends too much before it is known whose it is.
+fn unknown(limits: &Limits) -> String {
+    format!(
+        "more than {} before it is known whose connection this is: show that first",
+        size(limits.unknown_bytes)
+    )
+}
+
+fn broken(code: u16, reason: String) -> ReadEnd {
     ReadEnd::Broken {
         code,
         end: End {

@@ -37,6 +37,8 @@ pub(crate) struct Socket {
     to_send: Notify,
     /// So much was sent that the peer may be read again.
     to_read: Notify,
+    /// Set when it is known whose it is.
+    known: CancellationToken,
     /// Set when closing was asked for, by whomever.
     closing: CancellationToken,
 }
@@ -62,6 +64,7 @@ impl Socket {
             paused_until: Mutex::default(),
             to_send: Notify::new(),
             to_read: Notify::new(),
+            known: CancellationToken::new(),
             closing: CancellationToken::new(),
         }
     }
@@ -72,6 +75,17 @@ impl Socket {
             is_unknown,
             _place: place,
         };
+        if !is_unknown {
+            self.known.cancel();
+        }
+    }
+
+    /// Returns when it is known whose it is, or it is being closed.
+    pub(crate) async fn settled(&self) {
+        tokio::select! {
+            () = self.known.cancelled() => {}
+            () = self.closing.cancelled() => {}
+        }
     }
 
     /// Whether nobody knows yet whose it is.

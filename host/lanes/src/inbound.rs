@@ -6,11 +6,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 
 use crate::{
-    Over, Standing, close_frame,
+    Standing, close_frame,
     connection::{self, End},
     events::Event,
     handle::Side,
     registry::{NoPlace, Registry},
+    unknown::Metered,
 };
 
 impl Registry {
@@ -28,8 +29,8 @@ impl Registry {
             Err(no_place) => {
                 let (code, reason) = refusal(no_place);
                 tracing::warn!(lane, reason, "a client socket was refused");
-                if code == close_frame::TRY_LATER {
-                    self.counters.over.add(Over::Places);
+                if let NoPlace::TooMany(over) = no_place {
+                    self.counters.over.add(over);
                 }
                 return connection::refuse(ws, code, reason, &self.limits).await;
             }
@@ -47,6 +48,7 @@ impl Registry {
             context: Arc::clone(&socket.context),
         };
         socket.lane.push(self, accepted, space);
+        let ws = Metered::new(ws, &socket, self.limits.unknown_bytes).await;
         let (end, linger) = connection::run(ws, &socket, self).await;
         tracing::debug!(lane, code = end.code, reason = %end.reason, clean = end.clean, "a client socket ended");
         registration.set_last_event(closed(&socket, end));
@@ -71,7 +73,7 @@ pub(crate) fn closed(socket: &crate::handle::Socket, end: End) -> Event {
 fn refusal(no_place: NoPlace) -> (u16, &'static str) {
     match no_place {
         NoPlace::Stopping => (close_frame::GOING_AWAY, "server is stopping, reconnect"),
-        NoPlace::TooMany => (
+        NoPlace::TooMany(_) => (
             close_frame::TRY_LATER,
             "too many connections here: close one, or try again later",
         ),

@@ -56,7 +56,8 @@ pub enum Standing {
     Plain,
     /// One of its lane's, and one of this account's.
     Counted(Account),
-    /// Nobody knows yet whose it is: one of those that its lane has for such sockets.
+    /// Nobody knows yet whose it is: one of those that its lane has for such sockets. Of such a socket one
+    /// message is read, of at most [`Limits::unknown_bytes`], until it is settled.
     Unknown,
 }
 
@@ -121,7 +122,8 @@ impl Lanes {
     }
 
     /// Serves a client's connection until it ends. `ws` must have been built with
-    /// [`Limits::websocket_config`]. Dropping the future drops the connection; the lane is told.
+    /// [`Limits::websocket_config`], and nothing read from it. Dropping the future drops the connection; the
+    /// lane is told.
     pub async fn serve<S>(&self, ws: WebSocketStream<S>, lane: &str, context: &str)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -298,7 +300,7 @@ impl Lanes {
         });
         left.unwrap_or_else(|no_place| {
             Err(match no_place {
-                NoPlace::TooMany => LaneError::Full,
+                NoPlace::TooMany(_) => LaneError::Full,
                 NoPlace::TooLarge => LaneError::TooLarge,
                 NoPlace::Stopping => LaneError::Failed("the server is stopping".to_owned()),
             })

@@ -29,6 +29,7 @@ mod registry;
 mod space;
 mod stats;
 mod timers;
+mod unknown;
 
 pub use accounts::Account;
 pub use drain::DrainReport;

@@ -38,6 +38,9 @@ pub const OUTBOX_BYTES: usize = 2 * MIB;
 pub const CLIENT_SOCKETS_PER_LANE: usize = 16;
 /// Client sockets of one lane of which nobody knows yet whose they are. They take no place from others.
 pub const UNKNOWN_SOCKETS_PER_LANE: usize = 16;
+/// Bytes that are read of such a socket until it is known whose it is, with the heads of its frames and its
+/// pings: what says so is short. No second message is read before.
+pub const UNKNOWN_BYTES: usize = 8 * KIB;
 /// How long a socket may be left unread at most when it is paused.
 pub const PAUSE: Duration = Duration::from_secs(60);
 /// Outbound sockets of one lane.
@@ -106,6 +109,8 @@ pub struct Limits {
     pub client_sockets_per_lane: usize,
     /// Those of them that are unknown, which are not counted there.
     pub unknown_sockets_per_lane: usize,
+    /// Bytes that are read of one of them until it is settled; more closes it with 1009.
+    pub unknown_bytes: usize,
     /// The upper bound of a pause.
     pub pause: Duration,
     /// Outbound sockets of a lane.
@@ -155,6 +160,7 @@ impl Default for Limits {
             outbox_bytes: OUTBOX_BYTES,
             client_sockets_per_lane: CLIENT_SOCKETS_PER_LANE,
             unknown_sockets_per_lane: UNKNOWN_SOCKETS_PER_LANE,
+            unknown_bytes: UNKNOWN_BYTES,
             pause: PAUSE,
             outbound_sockets_per_lane: OUTBOUND_SOCKETS_PER_LANE,
             timers_per_lane: TIMERS_PER_LANE,

@@ -25,7 +25,7 @@ impl Registry {
                 &Standing::Plain,
             )
             .map_err(|no_place| match no_place {
-                NoPlace::TooMany => SocketError::TooMany,
+                NoPlace::TooMany(_) => SocketError::TooMany,
                 NoPlace::TooLarge => SocketError::TooLarge,
                 NoPlace::Stopping => SocketError::NotAllowed("the server is stopping".to_owned()),
             })?;

@@ -10,9 +10,17 @@ pub enum Over {
     /// [`Limits::queue_events`](crate::Limits::queue_events) or `queue_bytes`: the socket was not read
     /// until there was room.
     LaneQueue,
-    /// [`Limits::client_sockets_per_lane`](crate::Limits::client_sockets_per_lane), or there are as many
-    /// lanes as can be: closed with 1013.
-    Places,
+    /// [`Limits::lanes`](crate::Limits::lanes): a client's socket would have needed one more, and was closed
+    /// with 1013.
+    Lanes,
+    /// [`Limits::client_sockets_per_lane`](crate::Limits::client_sockets_per_lane): closed with 1013.
+    LanePlaces,
+    /// [`Limits::unknown_sockets_per_lane`](crate::Limits::unknown_sockets_per_lane): closed with 1013.
+    UnknownPlaces,
+    /// The sockets or groups of an [`Account`](crate::Account): closed with 1013.
+    AccountPlaces,
+    /// [`Limits::unknown_bytes`](crate::Limits::unknown_bytes): closed with 1009.
+    UnknownBytes,
     /// [`Limits::outbox_messages`](crate::Limits::outbox_messages) or `outbox_bytes`: what was to be sent
     /// was not taken.
     Unread,
@@ -30,10 +38,14 @@ pub enum Over {
 }
 
 /// One of each.
-const ALL: [Over; 9] = [
+const ALL: [Over; 13] = [
     Over::MessageBytes,
     Over::LaneQueue,
-    Over::Places,
+    Over::Lanes,
+    Over::LanePlaces,
+    Over::UnknownPlaces,
+    Over::AccountPlaces,
+    Over::UnknownBytes,
     Over::Unread,
     Over::WriteStall,
     Over::Silence,

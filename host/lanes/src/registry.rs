@@ -38,7 +38,8 @@ pub(crate) enum Phase {
 /// Why there is no place for somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoPlace {
-    TooMany,
+    /// There are as many as may be of this.
+    TooMany(Over),
     TooLarge,
     Stopping,
 }
@@ -163,7 +164,7 @@ impl Registry {
             return Ok(Arc::clone(lane));
         }
         if lanes.len() >= self.limits.lanes {
-            return Err(NoPlace::TooMany);
+            return Err(NoPlace::TooMany(Over::Lanes));
         }
         let lane = Arc::new(Lane::new(name, &self.limits));
         lanes.insert(Arc::clone(&lane.name), Arc::clone(&lane));
@@ -212,19 +213,30 @@ impl Registry {
         self.in_lane(lane, |lane, state| {
             let limits = &self.limits;
             let is_unknown = *standing == Standing::Unknown;
-            let has_place = match side {
-                Side::Client if is_unknown => {
-                    state.unknown_sockets < limits.unknown_sockets_per_lane
-                }
-                Side::Client => state.client_sockets < limits.client_sockets_per_lane,
-                Side::Outbound => state.outbound.len() < limits.outbound_sockets_per_lane,
+            let (taken, most, over) = match side {
+                Side::Client if is_unknown => (
+                    state.unknown_sockets,
+                    limits.unknown_sockets_per_lane,
+                    Over::UnknownPlaces,
+                ),
+                Side::Client => (
+                    state.client_sockets,
+                    limits.client_sockets_per_lane,
+                    Over::LanePlaces,
+                ),
+                Side::Outbound => (
+                    state.outbound.len(),
+                    limits.outbound_sockets_per_lane,
+                    Over::LanePlaces,
+                ),
             };
-            if !has_place {
-                return Err(NoPlace::TooMany);
+            if taken >= most {
+                return Err(NoPlace::TooMany(over));
             }
             let place = match standing {
                 Standing::Counted(account) => {
-                    Some(self.accounts.take(account).ok_or(NoPlace::TooMany)?)
+                    let place = self.accounts.take(account);
+                    Some(place.ok_or(NoPlace::TooMany(Over::AccountPlaces))?)
                 }
                 Standing::Plain | Standing::Unknown => None,
             };
@@ -258,13 +270,20 @@ impl Registry {
         if !socket.is_unknown() {
             return Ok(());
         }
-        let has_place = state.client_sockets < self.limits.client_sockets_per_lane;
-        let place = account.map(|account| self.accounts.take(account));
-        if !has_place || matches!(place, Some(None)) {
-            self.counters.over.add(Over::Places);
-            return Err(SocketError::TooMany);
+        let too_many = |over| {
+            self.counters.over.add(over);
+            SocketError::TooMany
+        };
+        if state.client_sockets >= self.limits.client_sockets_per_lane {
+            return Err(too_many(Over::LanePlaces));
         }
-        let place = place.flatten();
+        let place = match account {
+            Some(account) => {
+                let place = self.accounts.take(account);
+                Some(place.ok_or_else(|| too_many(Over::AccountPlaces))?)
+            }
+            None => None,
+        };
         socket.stand(false, place);
         state.unknown_sockets -= 1;
         state.client_sockets += 1;

@@ -1,5 +1,6 @@
-//! Which places sockets take: those that nobody knows take none from others, those of an account are
-//! counted over all lanes; and a socket that is paused is not read.
+//! Which places sockets take: those that nobody knows take none from others and are hardly read, those of
+//! an account are counted over all lanes; and a socket that is paused is not read. What there was no place
+//! for is counted by what it was over.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -7,9 +8,9 @@ mod common;
 use std::time::Duration;
 
 use common::{PATIENCE, Server, eventually, server, text};
-use futures::SinkExt;
-use lanes::{Account, Event, Limits, SocketError, Standing};
-use tokio::io::DuplexStream;
+use futures::{SinkExt, StreamExt};
+use lanes::{Account, Event, Limits, Over, SocketError, Standing};
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -26,9 +27,8 @@ async fn client(server: &Server, lane: &'static str, standing: Standing) -> Pipe
     WebSocketStream::from_raw_socket(theirs, Role::Client, config).await
 }
 
-/// The code with which it is refused.
+/// The code with which it is refused or closed.
 async fn refused(mut client: Pipe) -> u16 {
-    use futures::StreamExt;
     let end = tokio::time::timeout(PATIENCE, client.next()).await.unwrap();
     match end {
         Some(Ok(Message::Close(Some(frame)))) => frame.code.into(),
@@ -77,6 +77,7 @@ async fn unknown_sockets_have_places_of_their_own() {
         refused(client(&server, "lane", Standing::Unknown).await).await,
         1013
     );
+    assert_eq!(server.lanes.over(Over::UnknownPlaces), 1);
     // They keep nobody out who is known.
     let known = client(&server, "lane", Standing::Plain).await;
     sockets(&server, 3).await;
@@ -95,6 +96,9 @@ async fn unknown_sockets_have_places_of_their_own() {
         refused(client(&server, "lane", Standing::Plain).await).await,
         1013
     );
+    assert_eq!(server.lanes.over(Over::LanePlaces), 2);
+    assert_eq!(server.lanes.over(Over::UnknownPlaces), 1);
+    assert_eq!(server.lanes.over(Over::AccountPlaces), 0);
     drop((one, other, third));
     eventually("the lane is gone", || server.lanes.stats().lanes == 0).await;
 }
@@ -128,11 +132,128 @@ async fn an_account_is_counted_over_all_lanes() {
         refused(client(&server, "d", counted("s")).await).await,
         1013
     );
+    assert_eq!(server.lanes.over(Over::AccountPlaces), 4);
+    assert_eq!(server.lanes.over(Over::LanePlaces), 0);
     drop(unknown);
     sockets(&server, 0).await;
     let again = client(&server, "d", counted("s")).await;
     sockets(&server, 1).await;
     drop(again);
+}
+
+/// What has come of the lane's frames.
+fn texts(server: &Server, lane: &str) -> Vec<String> {
+    let events = server.recorder.events(lane);
+    events.iter().flat_map(text).collect()
+}
+
+#[tokio::test]
+async fn an_unknown_socket_that_sends_much_is_closed_before_it_is_held() {
+    let server = server(Limits::default(), |_, _, _| Ok(())).await;
+    let large = || Message::text("x".repeat(lanes::limits::UNKNOWN_BYTES));
+    let mut whole = client(&server, "lane", Standing::Unknown).await;
+    whole.send(large()).await.unwrap();
+    assert_eq!(refused(whole).await, 1009);
+    // A text of a permitted size is announced, and its beginning sent: nobody waits for the rest.
+    let mut begun = client(&server, "lane", Standing::Unknown).await;
+    let mut beginning = vec![0x81, 0xff];
+    beginning.extend(500_000_u64.to_be_bytes());
+    beginning.extend([0; 4]);
+    beginning.extend([b'x'; 10_000]);
+    begun.get_mut().write_all(&beginning).await.unwrap();
+    assert_eq!(refused(begun).await, 1009);
+    // In parts, and in control frames.
+    let mut pinging = client(&server, "lane", Standing::Unknown).await;
+    for _ in 0..100 {
+        pinging
+            .feed(Message::Ping(vec![b'x'; 125].into()))
+            .await
+            .unwrap();
+    }
+    pinging.flush().await.unwrap();
+    let end = loop {
+        match tokio::time::timeout(PATIENCE, pinging.next())
+            .await
+            .unwrap()
+        {
+            Some(Ok(Message::Pong(_))) => {}
+            end => break end,
+        }
+    };
+    assert!(
+        matches!(&end, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 1009),
+        "{end:?}"
+    );
+    assert_eq!(server.lanes.over(Over::UnknownBytes), 3);
+    // Who is known sends what it likes.
+    let mut known = client(&server, "lane", Standing::Plain).await;
+    known.send(large()).await.unwrap();
+    eventually("it has come", || texts(&server, "lane").len() == 1).await;
+    drop(known);
+    sockets(&server, 0).await;
+}
+
+#[tokio::test]
+async fn the_second_message_of_an_unknown_socket_is_read_when_it_is_settled() {
+    let server = server(Limits::default(), |_, _, _| Ok(())).await;
+    let mut unknown = client(&server, "lane", Standing::Unknown).await;
+    eventually("it is told of", || accepted(&server, "lane").len() == 1).await;
+    // More than is read of it before, but that comes after its first message.
+    let more = "x".repeat(lanes::limits::UNKNOWN_BYTES);
+    unknown.send(Message::text("first")).await.unwrap();
+    unknown.send(Message::text("second")).await.unwrap();
+    unknown.send(Message::text(more.clone())).await.unwrap();
+    eventually("the first has come", || texts(&server, "lane") == ["first"]).await;
+    let mut known = client(&server, "lane", Standing::Plain).await;
+    for number in 0..50 {
+        known
+            .send(Message::text(format!("known {number}")))
+            .await
+            .unwrap();
+    }
+    eventually("others are read", || texts(&server, "lane").len() >= 51).await;
+    let seen = texts(&server, "lane");
+    assert!(!seen.contains(&"second".to_owned()), "{seen:?}");
+    let token = accepted(&server, "lane").remove(0);
+    server.lanes.settle(&token, None).unwrap();
+    eventually("the rest comes, in order", || {
+        texts(&server, "lane").ends_with(&["second".to_owned(), more.clone()])
+    })
+    .await;
+    assert_eq!(server.lanes.over(Over::UnknownBytes), 0);
+    drop((unknown, known));
+    sockets(&server, 0).await;
+}
+
+#[tokio::test]
+async fn an_unknown_socket_that_nobody_settles_is_silent() {
+    let limits = Limits {
+        silence: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let server = server(limits, |_, _, _| Ok(())).await;
+    let mut unknown = client(&server, "lane", Standing::Unknown).await;
+    unknown.send(Message::text("first")).await.unwrap();
+    assert_eq!(refused(unknown).await, 1008);
+    assert_eq!(server.lanes.over(Over::Silence), 1);
+}
+
+#[tokio::test]
+async fn a_lane_too_many_counts_as_one() {
+    let limits = Limits {
+        lanes: 1,
+        ..Limits::default()
+    };
+    let server = server(limits, |_, _, _| Ok(())).await;
+    let held = client(&server, "a", Standing::Plain).await;
+    sockets(&server, 1).await;
+    assert_eq!(
+        refused(client(&server, "b", Standing::Plain).await).await,
+        1013
+    );
+    assert_eq!(server.lanes.over(Over::Lanes), 1);
+    assert_eq!(server.lanes.over(Over::LanePlaces), 0);
+    drop(held);
 }
 
 #[tokio::test]

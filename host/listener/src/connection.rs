@@ -45,7 +45,7 @@ struct Served {
     shared: Arc<Shared>,
     is_encrypted: bool,
     handed_over: HandedOver,
-    _place: Place,
+    place: Place,
 }
 
 /// Serves a connection from its first byte until it ends or has become a WebSocket.
@@ -89,7 +89,7 @@ where
         shared: Arc::clone(&shared),
         is_encrypted,
         handed_over: HandedOver::default(),
-        _place: place,
+        place,
     });
     let stream = Stalling::new(
         stream,
@@ -100,6 +100,7 @@ where
     let service = service_fn(|mut request: Request<Incoming>| {
         let served = Arc::clone(&served);
         async move {
+            request.extensions_mut().insert(served.place.peer());
             if served.is_encrypted {
                 request.extensions_mut().insert(Encrypted);
             }

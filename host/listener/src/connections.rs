@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::Peer;
 use crate::over::{Counts, Over};
 
 /// Bits of an IPv6 address that one host chooses for itself: they tell nobody apart.
@@ -94,6 +95,13 @@ fn same(address: IpAddr) -> IpAddr {
 pub(crate) struct Place {
     address: IpAddr,
     connections: Connections,
+}
+
+impl Place {
+    /// Whose it is.
+    pub(crate) fn peer(&self) -> Peer {
+        Peer(self.address)
+    }
 }
 
 impl Drop for Place {

@@ -21,7 +21,7 @@ pub use drain::DrainReport;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use over::Over;
-pub use service::{Admit, Body, BoxError, ClientSocket, Encrypted, Serve, Service};
+pub use service::{Admit, Body, BoxError, ClientSocket, Encrypted, Peer, Serve, Service};
 pub use tls::{Reload, Tls, TlsError};
 
 pub use tokio_util::sync::CancellationToken;

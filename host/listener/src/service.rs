@@ -1,5 +1,7 @@
 //! What the listener asks of the program that it listens for.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, request::Parts};
@@ -20,6 +22,11 @@ pub type ClientSocket = WebSocketStream<TokioIo<Upgraded>>;
 /// In the extensions of a request that came over TLS.
 #[derive(Clone, Copy, Debug)]
 pub struct Encrypted;
+
+/// In the extensions of a request: the address that it came from, as connections are counted: an IPv4
+/// address, or that of an IPv6 network of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// Takes a connection after the handshake, until it ends.
 pub type Serve = Box<dyn FnOnce(ClientSocket) -> BoxFuture<'static, ()> + Send>;

@@ -37,6 +37,18 @@ async fn http_and_websocket_share_the_port() {
 }
 
 #[tokio::test]
+async fn a_request_says_where_it_comes_from() {
+    let server = server(Limits::default()).await;
+    let answer = server
+        .raw("GET /peer HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 10.0.0.1\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(
+        answer.ends_with("\r\n\r\nSome(Peer(127.0.0.1))"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
 async fn the_answer_names_the_protocol_that_the_service_chose() {
     let server = server(Limits::default()).await;
     let mut tcp = TcpStream::connect(server.address).await.unwrap();

@@ -18,6 +18,9 @@ pub struct TriggerSettings {
     pub asr_simulator_unless: Option<String>,
     /// The variable that holds the app's keys: while it is empty, the host serves this machine only.
     pub loopback_unless: Option<String>,
+    /// The path that says whether the app is well: it is answered also when the app has as many other
+    /// requests as it takes.
+    pub health: Option<String>,
     /// Where blobs are kept.
     pub blob_store: BlobSettings,
 }
@@ -52,6 +55,13 @@ impl TriggerSettings {
                 "loopback_unless" => {
                     settings.loopback_unless = Some(text(value, &key)?.to_owned());
                 }
+                "health" => {
+                    let path = text(value, &key)?;
+                    if !path.starts_with('/') {
+                        return Err(Problem::new(key, "write a path, such as \"/health\""));
+                    }
+                    settings.health = Some(path.to_owned());
+                }
                 "blob_store" => {
                     let table = value
                         .as_object()
@@ -61,7 +71,7 @@ impl TriggerSettings {
                 _ => {
                     return Err(Problem::new(
                         key,
-                        "unknown setting; known are asr_simulator_unless, loopback_unless and blob_store",
+                        "unknown setting; known are asr_simulator_unless, loopback_unless, health and blob_store",
                     ));
                 }
             }

@@ -19,6 +19,7 @@ version = "1.0.0"
 [application.trigger.websocket]
 asr_simulator_unless = "key"
 loopback_unless = "key"
+health = "/health"
 blob_store = { type = "directory", path = "objects" }
 
 [[trigger.websocket]]
@@ -69,6 +70,7 @@ fn locked(directory: &Path) -> Value {
         "websocket": {
             "asr_simulator_unless": "key",
             "loopback_unless": "key",
+            "health": "/health",
             "blob_store": {"type": "directory", "path": "objects"}
         }
     });
@@ -199,6 +201,7 @@ fn both_readers_give_the_same_application() {
     );
     assert_eq!(app.settings.asr_simulator_unless.as_deref(), Some("key"));
     assert_eq!(app.settings.loopback_unless.as_deref(), Some("key"));
+    assert_eq!(app.settings.health.as_deref(), Some("/health"));
     assert_eq!(
         app.settings.blob_store,
         BlobSettings::Directory {
@@ -285,6 +288,11 @@ fn unknown_keys_are_named_with_those_that_are_known() {
     let error = refused("loopback_unless = \"key\"", "loopback_unless = \"keys\"");
     assert!(
         error.contains("application.trigger.websocket.loopback_unless"),
+        "{error}"
+    );
+    let error = refused("health = \"/health\"", "health = \"health\"");
+    assert!(
+        error.contains("application.trigger.websocket.health") && error.contains("a path"),
         "{error}"
     );
     let error = refused("route = \"/...\"", "route = \"/...\"\nexecutor = \"x\"");

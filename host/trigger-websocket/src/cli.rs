@@ -139,11 +139,12 @@ pub struct RunOptions {
     pub log_format: LogFormat,
 
     /// Figures for Prometheus at the path /metrics of the port: `auto` only where the port is on
-    /// loopback. Do not let others reach them.
+    /// loopback and the app has no keys. Do not let others reach them.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Mode::Auto)]
     pub metrics: Mode,
 
-    /// Have them at another address instead; port 0 takes a free one.
+    /// Have them at another address instead; port 0 takes a free one. No key is asked for there; an
+    /// app without keys has them on loopback only, unless --insecure is said.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics_listen: Option<String>,
 

@@ -1,5 +1,5 @@
-//! Who can reach the port: on which addresses it listens, and with which certificate. An app without
-//! keys does for everybody what it is asked to do, so it is kept to this machine.
+//! Who can reach the ports: on which addresses they listen, and with which certificate. An app without
+//! keys does for everybody what it is asked to do, so it is kept to this machine, and its figures with it.
 
 use std::net::SocketAddr;
 
@@ -23,22 +23,51 @@ pub fn certificate(options: &RunOptions) -> anyhow::Result<Option<Tls>> {
     Ok(Some(tls))
 }
 
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// The app.
+    App,
+    /// The figures, and nothing else.
+    Figures,
+}
+
+impl Port {
+    /// The option that names its address.
+    const fn option(self) -> &'static str {
+        match self {
+            Self::App => "--listen",
+            Self::Figures => "--metrics-listen",
+        }
+    }
+
+    /// What somebody could do there whom nothing keeps out.
+    const fn harm(self) -> &'static str {
+        match self {
+            Self::App => "read, change and delete everything",
+            Self::Figures => "read the figures",
+        }
+    }
+}
+
 /// The addresses to listen on, of which the first that can be had is taken.
 ///
 /// # Errors
 /// The name stands for no address, or for one that others can reach although the app has no keys.
 pub async fn addresses(
+    port: Port,
+    listen: &str,
     options: &RunOptions,
     app: &App,
     environment: impl Fn(&str) -> Option<String>,
     given: &Overrides,
 ) -> anyhow::Result<Vec<SocketAddr>> {
-    let listen = options.listen.as_str();
+    let (option, harm) = (port.option(), port.harm());
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host(listen)
         .await
         .with_context(|| {
             format!(
-                "cannot listen on {listen}: write an address and a port, such as 127.0.0.1:3000"
+                "cannot listen on {listen}: write an address and a port, such as {option} 127.0.0.1:3000"
             )
         })?
         .collect();
@@ -49,17 +78,21 @@ pub async fn addresses(
         Some(missing) if options.insecure => {
             let setting = missing.to_ascii_uppercase();
             tracing::warn!(
-                "--insecure: no {setting}, and others can reach {listen}: whoever does may read, change \
-                 and delete everything"
+                "--insecure: no {setting}, and others can reach {listen}: whoever does may {harm}"
             );
         }
         Some(missing) => {
             let setting = missing.to_ascii_uppercase();
             bail!(
-                "{setting} is empty, so whoever reaches {exposed} could read, change and delete \
-                 everything: set {setting}, or listen on this machine only (--listen 127.0.0.1:{}), or \
-                 say --insecure if something else keeps others out",
+                "{setting} is empty, so whoever reaches {exposed} could {harm}: set {setting}, or listen on \
+                 this machine only ({option} 127.0.0.1:{}), or say --insecure if something else keeps \
+                 others out",
                 exposed.port()
+            );
+        }
+        None if port == Port::Figures => {
+            tracing::warn!(
+                "others can reach {listen}, where no key is asked for: whoever does may {harm}"
             );
         }
         None if app.settings.loopback_unless.is_some() && options.tls_cert.is_none() => {
@@ -73,8 +106,8 @@ pub async fn addresses(
     Ok(addresses)
 }
 
-/// An IPv4 address may come dressed as an IPv6 one.
-fn is_loopback(address: &SocketAddr) -> bool {
+/// Whether only this machine can reach it. An IPv4 address may come dressed as an IPv6 one.
+pub fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
@@ -110,15 +143,24 @@ mod tests {
         App::from_spin_toml(&file).unwrap()
     }
 
-    async fn listens(app: &App, listen: &str, more: &[&str], keys: &str) -> Result<(), String> {
-        let always = ["host", "--listen", listen];
-        let options = always.iter().chain(more);
+    async fn opens(
+        port: Port,
+        app: &App,
+        listen: &str,
+        more: &[&str],
+        keys: &str,
+    ) -> Result<(), String> {
+        let options = ["host"].iter().chain(more);
         let options = Cli::try_parse_from(options).unwrap().run;
         let environment = |name: &str| (name == "KEYS").then(|| keys.to_owned());
-        addresses(&options, app, environment, &Overrides::new())
+        addresses(port, listen, &options, app, environment, &Overrides::new())
             .await
             .map(|addresses| assert!(!addresses.is_empty()))
             .map_err(|error| format!("{error:#}"))
+    }
+
+    async fn listens(app: &App, listen: &str, more: &[&str], keys: &str) -> Result<(), String> {
+        opens(Port::App, app, listen, more, keys).await
     }
 
     #[tokio::test]
@@ -144,6 +186,28 @@ mod tests {
             }
             listens(&app, address, &["--insecure"], "").await.unwrap();
             listens(&app, address, &[], "a-key").await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn figures_are_kept_to_this_machine_as_the_app_is() {
+        let app = app(r#"loopback_unless = "keys""#);
+        let opens = async |address, more: &[&str], keys| {
+            opens(Port::Figures, &app, address, more, keys).await
+        };
+        opens("127.0.0.1:9100", &[], "").await.unwrap();
+        for address in ["0.0.0.0:9100", "[::]:9100", "192.0.2.1:9100"] {
+            let error = opens(address, &[], "").await.unwrap_err();
+            for part in [
+                "KEYS is empty",
+                "--insecure",
+                "--metrics-listen 127.0.0.1:9100",
+                "read the figures",
+            ] {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+            opens(address, &["--insecure"], "").await.unwrap();
+            opens(address, &[], "a-key").await.unwrap();
         }
     }
 

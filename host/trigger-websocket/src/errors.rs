@@ -50,10 +50,22 @@ pub fn too_slow() -> Response<&'static str> {
 
 /// More requests wait than the host takes.
 pub fn busy() -> Response<&'static str> {
-    let mut response = answer(
+    again(answer(
         StatusCode::SERVICE_UNAVAILABLE,
         r#"{"detail":"too many requests at once, try again"}"#,
-    );
+    ))
+}
+
+/// More requests of one address wait than the host takes.
+pub fn busy_address() -> Response<&'static str> {
+    again(answer(
+        StatusCode::TOO_MANY_REQUESTS,
+        r#"{"detail":"too many requests at once from this address: wait for answers, or try again later"}"#,
+    ))
+}
+
+/// In a second.
+fn again(mut response: Response<&'static str>) -> Response<&'static str> {
     let seconds = HeaderValue::from_static("1");
     response.headers_mut().insert(RETRY_AFTER, seconds);
     response

@@ -127,7 +127,7 @@ pub fn show_connections(metrics: &Metrics, connections: Connections) {
 }
 
 /// The words that `host_limit_hits_total` has for limits.
-pub const LIMITS: [&str; 15] = [
+pub const LIMITS: [&str; 20] = [
     "connections",
     "connections-per-address",
     "headers",
@@ -136,10 +136,15 @@ pub const LIMITS: [&str; 15] = [
     "body-bytes",
     "body-time",
     "requests",
+    "requests-per-address",
     "response-unread-time",
     "message-bytes",
     "lane-queue",
+    "lanes",
     "lane-sockets",
+    "unknown-sockets",
+    "unknown-bytes",
+    "key-sockets",
     "unread",
     "unread-time",
     "silence",
@@ -169,10 +174,15 @@ pub fn show_limits(
             requests.get(Request::BodyBytes),
             requests.get(Request::BodyTime),
             requests.get(Request::Requests),
+            requests.get(Request::RequestsPerAddress),
             port(Port::WriteStall),
             lanes.over(Lane::MessageBytes),
             lanes.over(Lane::LaneQueue),
-            lanes.over(Lane::Places),
+            lanes.over(Lane::Lanes),
+            lanes.over(Lane::LanePlaces),
+            lanes.over(Lane::UnknownPlaces),
+            lanes.over(Lane::UnknownBytes),
+            lanes.over(Lane::AccountPlaces),
             lanes.over(Lane::Unread),
             lanes.over(Lane::WriteStall),
             lanes.over(Lane::Silence),

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::Scheme;
-use http::{Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use listener::{Body, BoxError, Encrypted};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use listener::{Body, BoxError, Encrypted, Peer};
 use tokio::time::Sleep;
 use wasmtime::component::{GuestTaskId, InstancePre};
 use wasmtime::{Engine, Store, StoreContextMut};
@@ -29,21 +28,13 @@ use crate::errors;
 use crate::figures::{ComponentFigures, HTTP};
 use crate::over::{Over, Overs};
 use crate::request_body::{Arrival, BegunBody, BodyLimits, LimitedBody, Watch};
+use crate::request_places::{Kind, Places};
 
 /// Bytes of a request's body. The largest that the app takes are audio files in base64.
 pub const MAX_REQUEST_BODY: u64 = 16 << 20;
 
 /// How long a client may pause within a request's body.
 pub const BODY_IDLE: Duration = Duration::from_secs(10);
-
-/// Requests that one component answers at a time, each in an instance of its own.
-pub const MAX_CONCURRENT_REQUESTS: usize = 128;
-
-/// Of those, at most so many with a body that is long and still coming.
-pub const MAX_COMING_REQUESTS: usize = MAX_CONCURRENT_REQUESTS / 2;
-
-/// How long a request waits for one of those before it is told to try again.
-pub const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// Requests after which an instance is replaced.
 pub const MAX_REQUESTS_PER_INSTANCE: usize = 1_000;
@@ -54,9 +45,7 @@ pub const MAX_IDLE: Duration = Duration::from_secs(30);
 /// A component behind HTTP.
 pub struct HttpComponent {
     handler: ProxyHandler<Handler>,
-    permits: Arc<Semaphore>,
-    /// Of those, for requests whose body is still coming.
-    coming: Arc<Semaphore>,
+    places: Places,
     grants: Arc<Grants>,
     limits: RequestLimits,
     overs: Arc<Overs>,
@@ -64,16 +53,17 @@ pub struct HttpComponent {
     stopping: Arc<AtomicBool>,
 }
 
-/// A request's place, and that among those whose body is still coming.
-type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
-
-/// How much one request may take.
-#[derive(Clone, Copy, Debug)]
+/// How much requests may take.
+#[derive(Clone, Debug)]
 pub struct RequestLimits {
     /// For an answer to begin, and as long again for it to end.
     pub call_timeout: Duration,
     /// Of the request's body.
     pub body: BodyLimits,
+    /// Requests of one address at a time, those that wait not counted.
+    pub per_address: usize,
+    /// The path that says whether the app is well, which is asked in places of its own.
+    pub health: Option<String>,
 }
 
 impl Drop for HttpComponent {
@@ -105,8 +95,7 @@ impl HttpComponent {
         });
         Ok(Self {
             handler,
-            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)),
-            coming: Arc::new(Semaphore::new(MAX_COMING_REQUESTS)),
+            places: Places::new(limits.per_address),
             grants,
             limits,
             overs,
@@ -129,18 +118,17 @@ impl HttpComponent {
         self.grants.figures.as_ref()
     }
 
-    /// A place for a request, in time. Those whose body is still coming have only some of them, so
-    /// that however slowly it comes others have the rest.
-    async fn place(&self, is_whole: bool) -> Option<Permits> {
-        let waiting = async {
-            let coming = match is_whole {
-                true => None,
-                false => Some(Arc::clone(&self.coming).acquire_owned().await.ok()?),
-            };
-            let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
-            Some((permit, coming))
-        };
-        tokio::time::timeout(MAX_WAIT, waiting).await.ok()?
+    /// Where this request finds its place.
+    fn kind(&self, request: &Request<BegunBody>) -> Kind {
+        let is_whole = request.body().is_whole();
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        match &self.limits.health {
+            Some(health) if is_whole && is_read && request.uri().path() == health => Kind::Health,
+            _ => Kind::Other {
+                peer: request.extensions().get().map(|Peer(address)| *address),
+                is_whole,
+            },
+        }
     }
 
     /// Counts what a request is over, and says so.
@@ -150,6 +138,7 @@ impl HttpComponent {
             Over::BodyBytes => errors::too_large(),
             Over::BodyTime => errors::too_slow(),
             Over::Requests => errors::busy(),
+            Over::RequestsPerAddress => errors::busy_address(),
         })
     }
 
@@ -186,20 +175,21 @@ impl HttpComponent {
             Err(refusal) => return refusal,
         };
         let arrived = Instant::now();
-        let Some(permit) = self.place(request.body().is_whole()).await else {
-            return self.refuse(Over::Requests);
+        let place = match self.places.take(self.kind(&request)).await {
+            Ok(place) => place,
+            Err(over) => return self.refuse(over),
         };
         let request = request.map(BodyExt::boxed_unsync);
         let busy = self.figures().map(|figures| {
             figures.calls.waited(arrived);
             figures.calls.in_use()
         });
-        let permit = (permit, busy);
+        let place = (place, busy);
         let called = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        // A task of its own, with the permit: when the client goes away the component is still at it.
+        // A task of its own, with the place: when the client goes away the component is still at it.
         let handler = self.handler.clone();
-        let handling = tokio::spawn(async move { (handler.handle((), request).await, permit) });
+        let handling = tokio::spawn(async move { (handler.handle((), request).await, place) });
         let handled = handling.await;
         // A guest that spins ends with another error than one that waits too long.
         let failed = !matches!(&handled, Ok((Ok(_), _)));
@@ -210,7 +200,7 @@ impl HttpComponent {
                 figures.calls.timed_out();
             }
         }
-        let Ok((answer, permit)) = handled else {
+        let Ok((answer, place)) = handled else {
             return plain(errors::internal());
         };
         match watch.arrival() {
@@ -221,11 +211,11 @@ impl HttpComponent {
             Arrival::AwaitsClient | Arrival::InTime => {}
         }
         match answer {
-            // The instance is busy until the body has been sent: so is the permit, which the
+            // The instance is busy until the body has been sent: so is the place, which the
             // closure keeps.
             Ok(response) => response.map(|body| {
                 body.map_err(move |error| {
-                    let _busy = &permit;
+                    let _busy = &place;
                     BoxError::from(error)
                 })
                 .boxed_unsync()

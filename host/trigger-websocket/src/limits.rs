@@ -12,6 +12,7 @@ use clap::value_parser;
 use crate::engine::MAX_INSTANCE_MEMORY;
 use crate::http_component::{BODY_IDLE, MAX_REQUEST_BODY};
 use crate::request_body::BodyLimits;
+use crate::request_places::{MAX_CONCURRENT_REQUESTS, REQUESTS_PER_ADDRESS};
 
 /// The longest time that can be asked for.
 pub const MAX_SECONDS: u64 = 3_600;
@@ -67,6 +68,11 @@ pub struct LimitOptions {
     /// How long a client may pause within a request's body. All of it must come within --call-timeout.
     #[arg(long, value_name = "SECONDS", env = "HOST_LIMIT_BODY_IDLE_SECONDS", default_value_t = BODY_IDLE.as_secs(), value_parser = count(1, MAX_SECONDS))]
     pub limit_body_idle_seconds: u64,
+
+    /// Requests of one address (of IPv6 one network of 64 bits) that are answered at one time. Behind a
+    /// proxy all have the proxy's address: make it 128, which is what is answered in all.
+    #[arg(long, value_name = "COUNT", env = "HOST_LIMIT_REQUESTS_PER_ADDRESS", default_value_t = REQUESTS_PER_ADDRESS as u64, value_parser = count(1, MAX_CONCURRENT_REQUESTS as u64))]
+    pub limit_requests_per_address: u64,
 
     /// Bytes of a WebSocket message that is received, however many frames it has.
     #[arg(long, value_name = "BYTES", env = "HOST_LIMIT_MESSAGE_BYTES", default_value_t = lanes::limits::INBOUND_MESSAGE_BYTES as u64, value_parser = count(MIN_MESSAGE_BYTES, MAX_BYTES))]
@@ -145,6 +151,11 @@ impl LimitOptions {
             bytes: self.limit_body_bytes,
             idle: Duration::from_secs(self.limit_body_idle_seconds),
         }
+    }
+
+    /// Requests of one address at a time.
+    pub fn requests_per_address(&self) -> usize {
+        size(self.limit_requests_per_address)
     }
 
     /// Of the lanes; those that are not here are constants of that crate.

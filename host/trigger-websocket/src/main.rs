@@ -24,6 +24,7 @@ mod measured;
 mod open_files;
 mod over;
 mod request_body;
+mod request_places;
 mod resume;
 mod scrape;
 mod service;

@@ -11,10 +11,17 @@ pub enum Over {
     BodyTime,
     /// Requests at one time: told 503.
     Requests,
+    /// Those of one address: told 429.
+    RequestsPerAddress,
 }
 
 /// One of each.
-pub const ALL: [Over; 3] = [Over::BodyBytes, Over::BodyTime, Over::Requests];
+pub const ALL: [Over; 4] = [
+    Over::BodyBytes,
+    Over::BodyTime,
+    Over::Requests,
+    Over::RequestsPerAddress,
+];
 
 /// How often each, of all components together.
 #[derive(Debug, Default)]

@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use listener::{Admit, Body, CancellationToken, Listener, Service};
 
+use crate::doors;
 use crate::errors;
 use crate::http_component::plain;
 
@@ -28,7 +29,8 @@ const MAX_SCRAPERS: usize = 64;
 /// Whether figures can be read at the app's own port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// When only this machine can reach the port.
+    /// When only this machine can reach the port, and the app asks nobody for a key: where it does, a
+    /// proxy is in front of it, or will be, and would show them to everybody.
     Auto,
     /// Whoever reaches the port.
     On,
@@ -48,11 +50,18 @@ pub enum Place {
 }
 
 impl Place {
-    /// Decides. `address` is that of the app's port.
+    /// Decides. `address` is that of the app's port; `keys` names the variable with the app's keys, if
+    /// there are some.
     ///
     /// # Errors
     /// What was asked for contradicts itself, or the app; the message says what to change.
-    pub fn choose(mode: Mode, apart: bool, address: SocketAddr, app: &App) -> anyhow::Result<Self> {
+    pub fn choose(
+        mode: Mode,
+        apart: bool,
+        address: SocketAddr,
+        app: &App,
+        keys: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let is_taken = Route::parse(PATH).is_ok_and(|path| {
             app.triggers
                 .iter()
@@ -68,8 +77,18 @@ impl Place {
                  with --metrics-listen, or leave --metrics on out"
             ),
             Mode::On => Ok(Self::Port),
-            // An IPv4 address may come dressed as an IPv6 one.
-            Mode::Auto if address.ip().to_canonical().is_loopback() && !is_taken => Ok(Self::Port),
+            Mode::Auto if doors::is_loopback(&address) && !is_taken => Ok(match keys {
+                None => Self::Port,
+                Some(keys) => {
+                    tracing::info!(
+                        "no figures at {PATH}: {} is set, and whatever passes requests on to this port \
+                         would show them to everybody. --metrics-listen 127.0.0.1:9100 has them at a port \
+                         of their own, --metrics on here",
+                        keys.to_ascii_uppercase()
+                    );
+                    Self::Nowhere
+                }
+            }),
             Mode::Auto | Mode::Off => Ok(Self::Nowhere),
         }
     }
@@ -103,13 +122,14 @@ pub struct Apart {
 }
 
 impl Apart {
-    /// Binds it.
+    /// Binds the first of these addresses that can be had; [`doors::addresses`] says which they may be.
+    /// `listen` is what the operator wrote.
     ///
     /// # Errors
-    /// The address cannot be had.
-    pub async fn bind(address: &str) -> anyhow::Result<Self> {
-        let listener = Listener::bind(address).await.with_context(|| {
-            format!("cannot listen on {address}: choose another address with --metrics-listen")
+    /// None of them can be had.
+    pub async fn bind(listen: &str, addresses: &[SocketAddr]) -> anyhow::Result<Self> {
+        let listener = Listener::bind(addresses).await.with_context(|| {
+            format!("cannot listen on {listen}: choose another address with --metrics-listen")
         })?;
         let address = listener
             .local_addr()
@@ -181,8 +201,20 @@ mod tests {
     }
 
     fn choose(mode: Mode, apart: bool, address: &str, route: &str) -> Result<Place, String> {
-        Place::choose(mode, apart, address.parse().unwrap(), &app(route))
+        Place::choose(mode, apart, address.parse().unwrap(), &app(route), None)
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_app_with_keys_has_none_at_its_port_unless_it_is_said() {
+        let choose = |mode, apart| {
+            let address = LOOPBACK.parse().unwrap();
+            Place::choose(mode, apart, address, &app("/..."), Some("keys")).unwrap()
+        };
+        assert_eq!(choose(Mode::Auto, false), Place::Nowhere);
+        assert_eq!(choose(Mode::Auto, true), Place::Apart);
+        assert_eq!(choose(Mode::On, false), Place::Port);
+        assert_eq!(choose(Mode::Off, false), Place::Nowhere);
     }
 
     #[test]

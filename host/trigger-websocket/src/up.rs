@@ -20,6 +20,7 @@ use crate::bindings::AppPre;
 use crate::capability::{self, Ctx, Grants};
 use crate::cli::RunOptions;
 use crate::components::{Prepared, prepare};
+use crate::doors::Port;
 use crate::figures::{self, ComponentFigures};
 use crate::http_component::{HttpComponent, RequestLimits};
 use crate::instance_pool::{InstancePool, PoolLimits};
@@ -55,7 +56,15 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     let environment = |name: &str| std::env::var(name).ok();
     // First what fails most often and takes no time.
     let tls = doors::certificate(options)?;
-    let reach = doors::addresses(options, &app, environment, &overrides).await?;
+    let reach = doors::addresses(
+        Port::App,
+        &options.listen,
+        options,
+        &app,
+        environment,
+        &overrides,
+    )
+    .await?;
     let mut listener = Listener::bind(reach.as_slice()).await.with_context(|| {
         format!(
             "cannot listen on {}: choose another address with --listen",
@@ -70,14 +79,18 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         .local_addr()
         .context("cannot read the address that was bound")?;
     let apart = options.metrics_listen.as_deref();
-    let place = Place::choose(options.metrics, apart.is_some(), address, &app)?;
+    let keys = variables::keys(&app, environment, &overrides)?;
+    let place = Place::choose(options.metrics, apart.is_some(), address, &app, keys)?;
     let apart = match apart {
-        Some(address) => Some(Apart::bind(address).await?),
+        Some(listen) => {
+            let figures = Port::Figures;
+            let reach =
+                doors::addresses(figures, listen, options, &app, environment, &overrides).await?;
+            Some(Apart::bind(listen, &reach).await?)
+        }
         None => None,
     };
     let metrics = (place != Place::Nowhere).then(|| Metrics::new(env!("CARGO_PKG_VERSION")));
-    let overrides: variables::Overrides = options.variable.iter().cloned().collect();
-    let environment = |name: &str| std::env::var(name).ok();
     let stores = Stores::open(
         &app,
         app_dir,
@@ -289,6 +302,8 @@ impl Assembly<'_> {
                         RequestLimits {
                             call_timeout: self.options.call_timeout,
                             body: self.options.limits.body(),
+                            per_address: self.options.limits.requests_per_address(),
+                            health: app.settings.health.clone(),
                         },
                         Arc::clone(&self.overs),
                     )

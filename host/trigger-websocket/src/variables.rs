@@ -67,6 +67,21 @@ pub fn missing_keys<'a>(
     when_empty(name, app, environment, given)
 }
 
+/// The variable with the app's keys, when it has some: then not everybody who reaches its port may do
+/// what they like.
+///
+/// # Errors
+/// A required variable is not set, or an override names none of the app's.
+pub fn keys<'a>(
+    app: &'a App,
+    environment: impl Fn(&str) -> Option<String>,
+    given: &Overrides,
+) -> Result<Option<&'a str>, VariableError> {
+    let missing = missing_keys(app, environment, given)?;
+    let name = app.settings.loopback_unless.as_deref();
+    Ok(name.filter(|_| missing.is_none()))
+}
+
 /// The name, if there is one and the variable of that name is empty.
 fn when_empty<'a>(
     name: Option<&'a str>,

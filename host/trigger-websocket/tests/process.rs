@@ -196,12 +196,13 @@ source = "entry.wasm"
 #[test]
 fn without_keys_nobody_but_this_machine_is_served_unless_it_is_said() {
     let anywhere = ["--listen", "0.0.0.0:0"];
+    let figures = ["--listen", "127.0.0.1:0", "--metrics-listen", "0.0.0.0:0"];
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("spin.toml"), LOCKED).unwrap();
-    let run = |more: &[&str], keys: &str| {
+    let run = |options: &[&str], more: &[&str], keys: &str| {
         let output = host()
             .arg("up")
-            .args(anywhere)
+            .args(options)
             .args(more)
             .arg("--from")
             .arg(folder.path())
@@ -211,15 +212,18 @@ fn without_keys_nobody_but_this_machine_is_served_unless_it_is_said() {
         assert_eq!(output.status.code(), Some(1));
         stderr(&output)
     };
-    let message = run(&[], "");
-    for part in ["KEYS is empty", "--listen 127.0.0.1", "--insecure"] {
-        assert!(message.contains(part), "{part}: {message}");
-    }
-    // These come as far as the code, which is not there.
-    for (more, keys) in [(&["--insecure"][..], ""), (&[], "a-key")] {
-        let message = run(more, keys);
-        assert!(message.contains("entry.wasm"), "{message}");
-        assert!(!message.contains("a-key"), "{message}");
+    for (options, option) in [(&anywhere[..], "--listen"), (&figures, "--metrics-listen")] {
+        let message = run(options, &[], "");
+        let loopback = format!("({option} 127.0.0.1:0)");
+        for part in ["KEYS is empty", &loopback, "--insecure"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        // These come as far as the code, which is not there.
+        for (more, keys) in [(&["--insecure"][..], ""), (&[], "a-key")] {
+            let message = run(options, more, keys);
+            assert!(message.contains("entry.wasm"), "{message}");
+            assert!(!message.contains("a-key"), "{message}");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ mod services;
 mod sockets;
 mod tokens;
 
-use end_to_end::http::{Answer, request, with_header};
+use end_to_end::http::{Answer, raw_get, request, with_header};
 use end_to_end::{Asr, Gateway, Settings};
 use serde_json::{Value, json};
 
@@ -156,6 +156,32 @@ async fn no_cache_keeps_what_was_answered_to_a_key() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn figures_are_not_at_a_port_that_asks_for_keys_unless_it_is_said() {
+    const SHOWN: &str = "HTTP/1.0 200 ";
+    let asr = Asr::start().await;
+    let get = async |gateway: &Gateway| raw_get(gateway.address(), "/metrics").await;
+    let open = Gateway::start(Settings::with_asr(&asr)).await;
+    assert!(get(&open).await.starts_with(SHOWN), "as it was");
+    let closed = Gateway::start(with_keys(&asr)).await;
+    // It is the app's path then, and needs a key as every other.
+    let answer = get(&closed).await;
+    assert!(answer.starts_with("HTTP/1.0 401 "), "{answer}");
+    let with_key = ask(&closed, Some(ADMIN), "GET", "/metrics", None).await;
+    assert_eq!(with_key.status, 404, "{with_key:?}");
+    let log = closed.log();
+    assert_eq!(log.matches("no figures at /metrics").count(), 1, "{log}");
+    for told in [
+        "GATEWAY_API_KEYS is set",
+        "--metrics-listen",
+        "--metrics on",
+    ] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+    let shown = Gateway::start_with_options(with_keys(&asr), &["--metrics", "on"]).await;
+    assert!(get(&shown).await.starts_with(SHOWN));
 }
 
 #[tokio::test]

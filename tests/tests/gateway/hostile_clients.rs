@@ -4,6 +4,8 @@
 
 mod breaches;
 mod crowd;
+mod keyless;
+mod requests;
 mod slow;
 
 use end_to_end::wait::in_time;
@@ -26,9 +28,26 @@ struct Scene {
 
 impl Scene {
     async fn start(session: &str, options: &[&str]) -> Self {
+        Self::start_with(session, options, &[], None).await
+    }
+
+    /// With settings besides, and the key that the client shows.
+    async fn start_with(
+        session: &str,
+        options: &[&str],
+        more: &[(&str, &str)],
+        key: Option<&str>,
+    ) -> Self {
         let asr = Asr::start().await;
-        let settings = Settings::with_asr(&asr).set("ASR_CATCH_UP_SPEED", "1000");
+        let mut settings = Settings::with_asr(&asr).set("ASR_CATCH_UP_SPEED", "1000");
+        for (name, value) in more {
+            settings = settings.set(name, value);
+        }
         let gateway = Gateway::start_with_options(settings, options).await;
+        let gateway = match key {
+            Some(key) => gateway.with_key(key),
+            None => gateway,
+        };
         // What it grows by later is not what serving at all takes.
         let warm = Recorded::new("warm", "mixed", 9);
         let mut warm = Recorder::start_up_to(&gateway, warm, Pace::Fast, 200);

@@ -9,7 +9,7 @@ use http::{Request, Response, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use listener::{
-    Admit, Body, CancellationToken, ClientSocket, Connections, DrainReport, Limits, Listener,
+    Admit, Body, CancellationToken, ClientSocket, Connections, DrainReport, Limits, Listener, Peer,
     Service,
 };
 use tokio::{
@@ -67,6 +67,11 @@ impl Service for Echo {
             if request.uri().path() == "/large" {
                 let large = Full::new(Bytes::from(vec![b'x'; 64 << 20]));
                 return Response::new(large.map_err(|never| match never {}).boxed_unsync());
+            }
+            if request.uri().path() == "/peer" {
+                let peer = format!("{:?}", request.extensions().get::<Peer>());
+                let peer = Full::new(Bytes::from(peer));
+                return Response::new(peer.map_err(|never| match never {}).boxed_unsync());
             }
             let head = format!("{} {} ", request.method(), request.uri().path());
             let body = request.into_body().collect().await.unwrap().to_bytes();

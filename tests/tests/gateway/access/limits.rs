@@ -22,7 +22,7 @@ async fn a_key_has_so_many_streams_of_so_many_sessions_and_its_tokens_with_it() 
     let settings = with_keys(&asr)
         .set("MAX_STREAMS_PER_KEY", "3")
         .set("MAX_SESSIONS_PER_KEY", "2");
-    let gateway = Gateway::start(settings).await;
+    let gateway = Gateway::start_with_options(settings, &["--metrics", "on"]).await;
     let token = token(&gateway, "a", &json!({"scope": "write"})).await;
     let open = async |url: &str, key: &str| {
         let mut socket = gateway.open_with(url, &[("x-api-key", key)]).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_key_has_so_many_streams_of_so_many_sessions_and_its_tokens_with_it() 
     let look = open("/v1/sessions/c/live", READ).await.unwrap();
     let refused = end_to_end::http::raw_get(gateway.address(), "/metrics").await;
     assert!(
-        refused.contains("host_limit_hits_total{limit=\"lane-sockets\"} 3"),
+        refused.contains("host_limit_hits_total{limit=\"key-sockets\"} 3"),
         "{refused}"
     );
     drop((two, three));

@@ -37,7 +37,7 @@ async fn no_key_and_no_token_is_shown_anywhere() {
     let settings = with_keys(&asr)
         .set("RUST_LOG", "debug")
         .set("ASR_DEBUG_LOG_EVENTS", "1");
-    let mut gateway = Gateway::start(settings).await;
+    let mut gateway = Gateway::start_with_options(settings, &["--metrics", "on"]).await;
     let session = "secretive";
     let write = token(&gateway, session, &json!({"scope": "write"})).await;
     let read = token(&gateway, "another", &json!({"scope": "read"})).await;

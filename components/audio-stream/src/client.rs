@@ -1,6 +1,8 @@
 //! The frames of a client and their answers. Nothing is sent from here: answers wait in the outbox
 //! until what they say is stored.
 
+use std::time::Instant;
+
 use interview_doors::{AuthFrame, Denied, auth_ok};
 use interview_session::capture::{CapturePatch, CaptureRecord, capture_by_stream};
 use interview_session::config::ConfigPatch;
@@ -133,6 +135,11 @@ impl Stream<'_> {
             self.counted.chunk(ChunkStatus::Refused);
             error.to_string()
         })?;
+        let again = || format!("chunk {seq} could not be stored: send it again");
+        if !self.storing.goes_on() {
+            self.counted.chunk(ChunkStatus::Failed);
+            return Err(again());
+        }
         let fresh = self.settings.bridge.enabled.then(|| pcm.clone());
         let object = finalization::Chunk {
             session: self.session.as_str().into(),
@@ -141,13 +148,17 @@ impl Stream<'_> {
             meeting_id: chunk.meeting_id.to_string(),
             timestamp_ms: chunk.timestamp_ms,
         };
-        let key = finalization::put_chunk(object, pcm)
-            .await
-            .map_err(|error| {
-                self.counted.chunk(ChunkStatus::Failed);
-                self.log(&format!("chunk {seq} could not be stored: {error:?}"));
-                format!("chunk {seq} could not be stored: send it again")
-            })?;
+        let began = Instant::now();
+        let put = finalization::put_chunk(object, pcm).await;
+        self.storing.took(began.elapsed());
+        let key = put.map_err(|error| {
+            if matches!(error, finalization::Error::Unavailable(_)) {
+                self.storing.failed();
+            }
+            self.counted.chunk(ChunkStatus::Failed);
+            self.log(&format!("chunk {seq} could not be stored: {error:?}"));
+            again()
+        })?;
         // Only now: what is not stored is not sent to the ASR service either.
         if let Some(pcm) = fresh {
             self.fresh.insert(seq, pcm);

@@ -7,6 +7,7 @@ use interview_session::id::SessionId;
 use interview_session::ingest::IngestRecord;
 use interview_session::lane::Lane;
 use interview_session::role::StreamRole;
+use interview_session::storing::Storing;
 use interview_session::time::EpochMs;
 
 use crate::admission::CLIENT;
@@ -51,6 +52,8 @@ pub struct Stream<'a> {
     pub wait_ms: u64,
     /// The seconds that were stored in this batch, as they came.
     pub stored: Vec<u32>,
+    /// How long that took.
+    pub storing: Storing,
     pub settings: Settings,
     pub clients: Clients,
     pub bridge: Bridge,
@@ -132,6 +135,7 @@ impl<'a> Stream<'a> {
             fresh: FreshAudio::default(),
             wait_ms: 0,
             stored: Vec::new(),
+            storing: Storing::default(),
             settings,
             clients: Clients::load(records.clients.as_deref())?,
             bridge: Bridge::new(records.bridge),

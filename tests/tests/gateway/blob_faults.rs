@@ -1,10 +1,12 @@
 //! Fault 20, the blob store: it fails, stalls, cuts answers off, is away, comes back. No ack before the
 //! second is stored, a word to the client, and recovery by itself.
 
+use std::time::Duration;
+
 use asr_simulator::mark;
 use end_to_end::audit::{Expect, Recorded, audit};
 use end_to_end::wait::eventually;
-use end_to_end::{Asr, Gateway, Settings, chunk_frame};
+use end_to_end::{Asr, AudioSocket, Gateway, Settings, chunk_frame};
 use http::Method;
 use s3_simulator::faults::Fault;
 use serde_json::Value;
@@ -108,6 +110,92 @@ async fn fault_20_a_blob_store_that_is_away_is_said_and_comes_back_by_itself() {
         let log = gateway.log();
         assert!(!log.contains(s3_simulator::SECRET_ACCESS_KEY), "{log}");
     }
+}
+
+/// Sends so many seconds at once, and gives those that are to be sent again. Each has its answer, in
+/// their order, on the one socket.
+async fn answers(stream: &mut AudioSocket, recorded: &mut Recorded, seconds: u32) -> Vec<u32> {
+    for seq in 1..=seconds {
+        recorded.sent(seq);
+        stream.send_chunk(seq, &mark::second(MARK, seq)).await;
+    }
+    let mut again = Vec::new();
+    for seq in 1..=seconds {
+        let answer = stream.answer().await;
+        if answer["type"] == "ack" {
+            assert_eq!(answer["seq"], seq, "{answer}");
+            recorded.take(&answer);
+        } else {
+            let detail = answer["detail"].as_str().unwrap_or_default();
+            let says = format!("chunk {seq} could not be stored: send it again");
+            assert_eq!(detail, says, "{answer}");
+            again.push(seq);
+        }
+    }
+    again
+}
+
+/// Stored one after the other the seconds of one batch would take longer than the 60 s of a call, which
+/// would be broken off, and its clients be sent away without acks for what is stored.
+#[tokio::test]
+async fn fault_20_a_blob_store_that_is_slow_is_given_up_before_the_call_is() {
+    let asr = Asr::start().await;
+    let settings = Settings::with_asr(&asr).set("S3_ATTEMPT_TIMEOUT_MS", "15000");
+    let gateway = Gateway::start_on_s3(settings).await;
+    let session = "fault-20-slow";
+    let server = gateway.blobs().server().expect("a server");
+    let mut recorded = Recorded::new(session, "teacher", MARK);
+    let mut stream = gateway.open(session, "teacher").await;
+    let slow = Fault::Delay(Duration::from_secs(5));
+    server.faults().always(Some(Method::PUT), slow);
+    let again = answers(&mut stream, &mut recorded, 17).await;
+    assert!((1..17).contains(&again.len()), "{again:?}");
+    server.faults().clear();
+    // What is not acknowledged is not stored, and the same socket takes it now.
+    for seq in again {
+        recorded.store(&mut stream, seq..=seq).await;
+    }
+    stream.close().await;
+    gateway.transcribed(session, "teacher", MARK, 17).await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
+}
+
+/// As the calls of others go well it is no outage, and each write would be tried over its whole time.
+#[tokio::test]
+async fn fault_20_a_blob_store_that_only_reads_is_asked_once_for_a_batch() {
+    let asr = Asr::start().await;
+    let settings = Settings::with_asr(&asr).set("S3_TIMEOUT_MS", "5000");
+    let gateway = Gateway::start_on_s3(settings).await;
+    let server = gateway.blobs().server().expect("a server");
+    let mut other = Recorded::new("fault-20-read", "teacher", MARK);
+    let mut stream = gateway.open("fault-20-read", "teacher").await;
+    other.store(&mut stream, 1..=1).await;
+    stream.close().await;
+    gateway.transcribed("fault-20-read", "teacher", MARK, 1).await;
+    audit(&gateway, &[other], Expect::AllTranscribed).await;
+    let reads = async {
+        loop {
+            let result = gateway.get("/v1/sessions/fault-20-read/result").await;
+            result.ok();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let session = "fault-20-write";
+    let mut recorded = Recorded::new(session, "teacher", MARK);
+    let mut stream = gateway.open(session, "teacher").await;
+    server.faults().always(Some(Method::PUT), BUSY);
+    let again = tokio::select! {
+        again = answers(&mut stream, &mut recorded, 17) => again,
+        never = reads => never,
+    };
+    assert_eq!(again, (1..=17).collect::<Vec<_>>());
+    let log = gateway.log();
+    assert!(!log.contains("asked once a second"), "an outage: {log}");
+    server.faults().clear();
+    recorded.store(&mut stream, 1..=17).await;
+    stream.close().await;
+    gateway.transcribed(session, "teacher", MARK, 17).await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
 }
 
 #[tokio::test]

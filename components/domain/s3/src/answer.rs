@@ -25,6 +25,30 @@ impl Answered {
         }
     }
 
+    /// What an answer of the 200s says, if it was not done all the same: S3 begins to answer before it knows
+    /// (the end of an upload in parts), or has done only some of it (a removal of many). Of several errors
+    /// the one that will not pass.
+    #[must_use]
+    pub fn within_success(body: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(body);
+        // The text of a key has its `<` escaped, so that these are elements.
+        let errors = text.match_indices("<Error").filter_map(|(at, name)| {
+            let rest = text.get(at + name.len()..)?;
+            let is_whole = rest.starts_with(|c: char| c == '>' || c.is_ascii_whitespace());
+            let code = code_in(rest.split("</Error>").next()?.as_bytes());
+            let status = status_of(&code);
+            is_whole.then_some(Self { status, code })
+        });
+        let mut found: Option<Self> = None;
+        for error in errors.filter(|error| error.code != "NoSuchKey") {
+            match &found {
+                Some(found) if !found.may_pass() || error.may_pass() => {}
+                _ => found = Some(error),
+            }
+        }
+        found
+    }
+
     /// The same request may be answered otherwise a moment later.
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -87,9 +111,31 @@ impl fmt::Display for Answered {
             (_, "RequestTimeTooSkewed") => f.write_str(": set this machine's clock"),
             (401 | 403, _) => f.write_str(": check the access key and what it may do"),
             (_, "NoSuchBucket") => f.write_str(": check the bucket's name"),
-            (300..=399, _) => f.write_str(": check the endpoint and the region"),
+            (300..=399, _)
+            | (400, "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError") => {
+                f.write_str(": check the endpoint and the region")
+            }
             _ => Ok(()),
         }
+    }
+}
+
+/// The status with which S3 answers a request that fails for this reason as a whole. A reason that is not
+/// known here may pass.
+fn status_of(code: &str) -> u16 {
+    match code {
+        "AccessDenied" | "AllAccessDisabled" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
+            403
+        }
+        "NoSuchBucket" | "NoSuchUpload" => 404,
+        "MethodNotAllowed" => 405,
+        "OperationAborted" => 409,
+        "PreconditionFailed" => 412,
+        "EntityTooSmall" | "InvalidArgument" | "InvalidPart" | "InvalidPartOrder"
+        | "InvalidRequest" | "MalformedXML" => 400,
+        "NotImplemented" => 501,
+        "ServiceUnavailable" | "SlowDown" => 503,
+        _ => 500,
     }
 }
 
@@ -163,7 +209,17 @@ mod tests {
         assert!(said(403, "AccessDenied").ends_with("check the access key and what it may do"));
         assert!(said(403, "RequestTimeTooSkewed").ends_with("set this machine's clock"));
         assert!(said(404, "NoSuchBucket").ends_with("check the bucket's name"));
-        assert!(said(301, "").ends_with("check the endpoint and the region"));
+        for (status, code) in [
+            (301, ""),
+            (400, "AuthorizationHeaderMalformed"),
+            (400, "AuthorizationQueryParametersError"),
+        ] {
+            let said = said(status, code);
+            assert!(
+                said.ends_with("check the endpoint and the region"),
+                "{said}"
+            );
+        }
     }
 
     #[test]
@@ -182,10 +238,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_error_is_found_within_a_success() {
+        let deleted = "<Deleted><Key>s/SlowDown/InternalError &lt;Error&gt;&lt;Code&gt;A&lt;/Code&gt;</Key></Deleted>";
+        let failed = |code: &str| format!("<Error><Key>s/k</Key><Code>{code}</Code></Error>");
+        let within = |inner: &str| {
+            let body = format!("<DeleteResult xmlns=\"x\">{deleted}{inner}</DeleteResult>");
+            Answered::within_success(body.as_bytes())
+        };
+        assert_eq!(within(""), None);
+        assert_eq!(within(&failed("NoSuchKey")), None, "it is gone");
+        assert_eq!(within(&failed("SlowDown")), Some(answered(503, "SlowDown")));
+        let several = failed("InternalError") + &failed("AccessDenied") + &failed("SlowDown");
+        let denied = within(&several).unwrap();
+        assert_eq!(denied, answered(403, "AccessDenied"));
+        assert!(!denied.may_pass());
+        // Of a reason that nobody knows here nobody can say that it will stay.
+        assert!(within(&failed("Strange")).unwrap().may_pass());
+        assert_eq!(within("<Errors></Errors>"), None);
+        let whole =
+            b"<?xml version=\"1.0\"?> \n<Error xmlns=\"x\"><Code>InternalError</Code></Error>";
+        let found = Answered::within_success(whole).unwrap();
+        assert_eq!(found, answered(500, "InternalError"));
+        let done =
+            b"<CompleteMultipartUploadResult><Key>SlowDown</Key></CompleteMultipartUploadResult>";
+        assert_eq!(Answered::within_success(done), None);
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             Answered::read(500, &bytes);
+        }
+
+        #[test]
+        fn no_success_panics(body in "(<Error[> ]|<Code>|</Code>|</Error>|\\PC){0,12}") {
+            Answered::within_success(body.as_bytes());
         }
     }
 }

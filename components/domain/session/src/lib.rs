@@ -30,4 +30,5 @@ pub mod session_document;
 pub mod speakers;
 pub mod state_view;
 pub mod stored;
+pub mod storing;
 pub mod time;

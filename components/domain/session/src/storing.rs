@@ -1,0 +1,68 @@
+//! For how long one batch goes on storing chunks. The call that handles a batch has a time, and one that
+//! is broken off leaves its clients without a word even of what it has stored: so the batch gives up
+//! long before, and asks for the rest to be sent again. It knows no store and no clock.
+
+use std::time::Duration;
+
+/// For how long a batch stores chunks, one after the other; the one that is under way then is waited for.
+/// With the longest time that one may take (`S3_TIMEOUT_MS`, 40 s at most) it stays below the 60 s of a
+/// call.
+pub const STORING_TIME: Duration = Duration::from_secs(15);
+
+/// How storing went so far, in one batch.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Storing {
+    spent: Duration,
+    has_failed: bool,
+}
+
+impl Storing {
+    /// Whether one more chunk is to be stored. Once the answer is no it stays so.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        !self.has_failed && self.spent < STORING_TIME
+    }
+
+    /// A chunk was stored, or refused for what it is, and took so long.
+    pub fn took(&mut self, time: Duration) {
+        self.spent = self.spent.saturating_add(time);
+    }
+
+    /// The store could not do it, after all the attempts that it has: it will do no better for the next.
+    pub fn failed(&mut self) {
+        self.has_failed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_store_is_given_up_when_the_time_is_over() {
+        let mut storing = Storing::default();
+        let chunk = Duration::from_secs(4);
+        for _ in 0..4 {
+            assert!(storing.goes_on(), "{storing:?}");
+            storing.took(chunk);
+        }
+        assert!(!storing.goes_on(), "{storing:?}");
+    }
+
+    #[test]
+    fn a_fast_store_is_never_given_up() {
+        let mut storing = Storing::default();
+        for _ in 0..16 {
+            storing.took(Duration::from_millis(200));
+        }
+        assert!(storing.goes_on());
+    }
+
+    #[test]
+    fn a_store_that_failed_once_is_not_asked_again() {
+        let mut storing = Storing::default();
+        storing.failed();
+        storing.took(Duration::ZERO);
+        assert!(!storing.goes_on());
+    }
+}

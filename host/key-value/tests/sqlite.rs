@@ -6,10 +6,12 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use common::{entry, file_in};
-use key_value_store::{Durability, KvError, SqliteStore, Swap};
+use key_value_store::{BUSY_TIMEOUT, Durability, KeyValue, KvError, SqliteStore, Swap};
 
 const THREADS: usize = 4;
 
@@ -197,4 +199,45 @@ fn a_file_that_is_damaged_in_the_middle_is_told_and_what_is_whole_is_read() {
         }
     }
     assert!(whole > 0 && damaged > 0, "{whole} {damaged}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_the_file_keeps_nobody_else_waiting() {
+    let (_directory, path) = fresh();
+    let store = Arc::new(open(&path));
+    store.set("a", b"old").unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // More than there are workers.
+    let writers: Vec<_> = (0..8)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let store: &dyn KeyValue = store.as_ref();
+                store.set(&format!("key-{number}"), b"new").await
+            })
+        })
+        .collect();
+    // As long as nobody gives up.
+    for _ in 0..20 {
+        let answered = tokio::spawn(async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        });
+        let answered = tokio::time::timeout(BUSY_TIMEOUT / 2, answered).await;
+        answered.expect("others go on").unwrap();
+    }
+    assert!(writers.iter().all(|writer| !writer.is_finished()));
+    other.execute_batch("ROLLBACK").unwrap();
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+}
+
+#[test]
+fn what_the_store_waits_for_is_as_it_was_asked_to() {
+    let (_directory, path) = fresh();
+    for (durability, mode) in [(Durability::Normal, 1), (Durability::Full, 2)] {
+        let store = SqliteStore::open(&path, "default", durability).unwrap();
+        assert_eq!(store.synchronous().unwrap(), mode);
+    }
 }

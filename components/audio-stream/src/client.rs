@@ -137,6 +137,7 @@ impl Stream<'_> {
         if let Some(pcm) = fresh {
             self.fresh.insert(seq, pcm);
         }
+        self.put.push(seq);
         self.ingest.stored(seq, self.now);
         self.wait_ms = self.ingest.paced(self.settings.pace, self.now);
         self.counted.chunk(ChunkStatus::Stored);

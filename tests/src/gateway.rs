@@ -140,6 +140,18 @@ impl Gateway {
         .await
     }
 
+    /// As [`Gateway::start_on_redis`], with its objects on S3 whatever the others do.
+    pub async fn start_on_redis_and_s3(settings: Settings) -> Self {
+        let state = tempfile::tempdir().expect("a state directory");
+        let start = move |state: &Path| {
+            let mut command = up(state);
+            command.envs(&settings.0);
+            command
+        };
+        let store = Store::new(Kind::Redis, state.path());
+        Self::start_in(state, store, Blobs::on_s3(), Box::new(start)).await
+    }
+
     /// Another host for the sessions of this one: with the same key-value store and the same blobs.
     pub async fn start_beside(&self, settings: Settings) -> Self {
         let state = tempfile::tempdir().expect("a state directory");
@@ -346,6 +358,21 @@ impl Gateway {
         self.listens_at.send_replace(None);
         child.kill().expect("it can be killed");
         wait(&mut child).await;
+    }
+
+    /// It stands still until it is thawed: what it had sent is out, what comes to it waits.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on where it was.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("it runs");
+        kill_process(Pid::from_child(&process.child), signal).expect("it can be sent a signal");
     }
 
     /// SIGTERM; gives the status it ended with.

@@ -105,6 +105,21 @@ impl Store {
         }
     }
 
+    /// How many hosts show life in the server.
+    ///
+    /// # Panics
+    /// It is SQLite.
+    #[must_use]
+    pub fn living_hosts(&self) -> usize {
+        let client = redis::Client::open(self.server().url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg(format!("#{PREFIX}host/*/*"))
+            .query(&mut connection)
+            .unwrap();
+        keys.len()
+    }
+
     /// All keys that contain `part`, or whose values do, with their values. An empty `part` means all there
     /// is; what hosts keep for themselves is not among it.
     #[must_use]

@@ -163,6 +163,7 @@ impl Stream<'_> {
         if let Some(pcm) = fresh {
             self.fresh.insert(seq, pcm);
         }
+        self.put.push(seq);
         self.ingest.stored(seq, self.now);
         self.counted.chunk(ChunkStatus::Stored);
         self.stored.push(seq.get());

@@ -13,6 +13,8 @@ const MAX_CLIENTS: usize = 16;
 pub struct Clients {
     clients: Vec<Connected>,
     changed: bool,
+    /// Those that were connected to another host until now.
+    elsewhere: u32,
 }
 
 impl Clients {
@@ -23,6 +25,7 @@ impl Clients {
         Ok(Clients {
             clients,
             changed: false,
+            elsewhere: 0,
         })
     }
 
@@ -55,10 +58,24 @@ impl Clients {
             .any(|known| known.narrow && known.socket == socket)
     }
 
-    /// How many are there now.
+    /// How many are there now, and were there when the stream was taken in this batch.
     pub fn connected(&self) -> u32 {
         let connected = self.clients.iter().filter(|client| is_connected(client));
-        u32::try_from(connected.count()).unwrap_or(u32::MAX)
+        let connected = u32::try_from(connected.count()).unwrap_or(u32::MAX);
+        connected.saturating_add(self.elsewhere)
+    }
+
+    /// The stream was another host's until now: that one closes its clients, and they come again.
+    pub fn taken(&mut self) {
+        let (here, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.clients)
+            .into_iter()
+            .partition(is_connected);
+        self.clients = here;
+        self.changed |= !others.is_empty();
+        let open = others
+            .iter()
+            .filter(|client| sockets::is_open(&client.socket));
+        self.elsewhere = u32::try_from(open.count()).unwrap_or(u32::MAX);
     }
 
     /// Forgets them all.

@@ -58,8 +58,8 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Does what the timers of an earlier process would have done.
-    fn resume(&mut self) {
+    /// Does what the timers of an earlier process, or of another host, would have done.
+    pub fn resume(&mut self) {
         self.bridge.ring();
         self.windows.ring();
         if self.settings.is_windowed() {

@@ -33,8 +33,14 @@ pub async fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), Strin
     let mut calls = Vec::new();
     let mut asked = false;
     for event in events {
-        let Event::Message(message) = event else {
-            continue;
+        let message = match event {
+            Event::Message(message) => message,
+            // Whoever had the lane may have been in the middle of it.
+            Event::Taken => {
+                asked = true;
+                continue;
+            }
+            _ => continue,
         };
         match LaneMessage::parse(&message.body) {
             Ok(LaneMessage::Identify {}) => {

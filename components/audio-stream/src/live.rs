@@ -34,10 +34,38 @@ pub fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), String> {
 
 fn handle_batch(session: &SessionId, events: Vec<Event>) -> Result<(), String> {
     let mut batch = Batch::load(session)?;
+    let strangers: Vec<String> = events
+        .iter()
+        .filter_map(stranger)
+        .map(str::to_owned)
+        .collect();
+    let mut is_of_strangers =
+        strangers.len() == events.len() && strangers.iter().all(|socket| !batch.lane.has(socket));
+    // Those who are gone make room for those who come.
+    batch.probe();
     for event in events {
         batch.take(event)?;
     }
+    // Who was let in is none any more.
+    is_of_strangers &= strangers.iter().all(|socket| !batch.lane.has(socket));
+    // They see nothing and change nothing: the lane may be another host's.
+    if is_of_strangers {
+        return Ok(());
+    }
     batch.finish()
+}
+
+/// The socket, if it has come as one that has yet to show a key.
+fn stranger(event: &Event) -> Option<&str> {
+    match event {
+        Event::Accepted(accepted) if accepted.context.starts_with(UNKNOWN) => {
+            Some(&accepted.socket)
+        }
+        Event::Frames(frames) if frames.context.starts_with(UNKNOWN) => Some(&frames.socket),
+        Event::Closed(closed) if closed.context.starts_with(UNKNOWN) => Some(&closed.socket),
+        Event::Timer(fired) => doors::overdue(&fired.name),
+        _ => None,
+    }
 }
 
 struct Batch<'a> {
@@ -59,10 +87,7 @@ impl<'a> Batch<'a> {
             },
         };
         let lane = LiveLane::load(session, crate::now(), stored).map_err(|e| e.to_string())?;
-        let mut batch = Batch { session, lane };
-        // Those who are gone make room for those who come.
-        batch.probe();
-        Ok(batch)
+        Ok(Batch { session, lane })
     }
 
     fn take(&mut self, event: Event) -> Result<(), String> {
@@ -91,6 +116,7 @@ impl<'a> Batch<'a> {
                 Err(error) => self.log(&error.to_string()),
             },
             // Every batch looks at the logs.
+            Event::Taken => {}
             Event::Timer(fired) => {
                 if let Some(socket) = doors::overdue(&fired.name)
                     && !self.lane.has(socket)
@@ -196,6 +222,7 @@ impl<'a> Batch<'a> {
         }
         self.remove()?;
         *self = Batch::load(self.session)?;
+        self.probe();
         Ok(())
     }
 

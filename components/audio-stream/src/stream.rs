@@ -4,9 +4,10 @@
 
 use interview_doors::{Grant, auth_ok};
 use interview_session::id::SessionId;
-use interview_session::ingest::IngestRecord;
+use interview_session::ingest::{Decision, IngestRecord};
 use interview_session::lane::Lane;
 use interview_session::role::StreamRole;
+use interview_session::seq::Seq;
 use interview_session::storing::Storing;
 use interview_session::time::EpochMs;
 
@@ -15,6 +16,7 @@ use crate::audio::FreshAudio;
 use crate::bindings::interview::gateway::asr_bridge::{
     Action, Closed, Input, OpenFailed, Opened, Stored, Text, WindowAction,
 };
+use crate::bindings::interview::gateway::finalization;
 use crate::bindings::interview::gateway::session_state::{self, Listening, StreamChanges};
 use crate::bindings::realtime::sockets::timers;
 use crate::bindings::realtime::sockets::types::{Event, Frames, Payload};
@@ -54,6 +56,10 @@ pub struct Stream<'a> {
     pub stored: Vec<u32>,
     /// How long that took.
     pub storing: Storing,
+    /// Those that are in the blob store and in no commit yet.
+    pub put: Vec<Seq>,
+    /// When the session began, as this batch found it.
+    created_at: Option<u64>,
     pub settings: Settings,
     pub clients: Clients,
     pub bridge: Bridge,
@@ -92,10 +98,11 @@ async fn handle_batch(
     events: Vec<Event>,
 ) -> Result<(), String> {
     let mut stream = Stream::load(session, role)?;
-    for event in events {
-        stream.take(event).await?;
+    let handled = stream.take_all(events).await;
+    if handled.is_err() && !stream.put.is_empty() {
+        stream.take_back().await;
     }
-    stream.turn().await
+    handled
 }
 
 fn lane(session: &SessionId, role: StreamRole) -> String {
@@ -136,6 +143,8 @@ impl<'a> Stream<'a> {
             wait_ms: 0,
             stored: Vec::new(),
             storing: Storing::default(),
+            put: Vec::new(),
+            created_at: records.created_at,
             settings,
             clients: Clients::load(records.clients.as_deref())?,
             bridge: Bridge::new(records.bridge),
@@ -146,8 +155,52 @@ impl<'a> Stream<'a> {
         })
     }
 
+    async fn take_all(&mut self, events: Vec<Event>) -> Result<(), String> {
+        for event in events {
+            self.take(event).await?;
+        }
+        self.turn().await
+    }
+
+    /// Removes the seconds that were put and that no record names, if the session that they were put for is
+    /// not there any more: it was deleted meanwhile, by way of another host. One that is there keeps them, to
+    /// be written over with the same when they are sent again.
+    async fn take_back(&mut self) {
+        let records = match session_state::load_stream(self.session.as_str(), roles::wit(self.role))
+        {
+            Ok(records) => records,
+            Err(error) => {
+                return self.log(&format!("seconds stay that no record names: {error:?}"));
+            }
+        };
+        if records.created_at.is_some() && records.created_at == self.created_at {
+            return;
+        }
+        let Ok(ingest) = IngestRecord::load(records.ingest.as_deref(), self.never) else {
+            return;
+        };
+        for seq in std::mem::take(&mut self.put) {
+            if matches!(ingest.decide(seq.into()), Decision::Duplicate(_)) {
+                self.log(&format!(
+                    "second {seq} of a deleted session was stored over one of the session that has its id now"
+                ));
+                continue;
+            }
+            let (session, role) = (self.session.as_str().into(), roles::wit(self.role));
+            if let Err(error) = finalization::delete_chunk(session, role, seq.get()).await {
+                self.log(&format!(
+                    "second {seq} of a deleted session stays: {error:?}"
+                ));
+            }
+        }
+    }
+
     async fn take(&mut self, event: Event) -> Result<(), String> {
         match event {
+            Event::Taken => {
+                self.clients.taken();
+                self.resume();
+            }
             // Timers end with the process, and the first client after a restart may send nothing for
             // a while: a ring that comes too early finds nothing due and sets the timer anew.
             Event::Accepted(accepted) if accepted.context.starts_with(UNKNOWN) => {
@@ -303,6 +356,7 @@ impl<'a> Stream<'a> {
             .map_err(|error| format!("the stream's records cannot be written: {error:?}"))?;
             self.nudges.committed(&changes);
         }
+        self.put.clear();
         Ok(())
     }
 

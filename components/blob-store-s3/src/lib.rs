@@ -72,6 +72,10 @@ impl wit::Guest for BlobStoreS3 {
         store.get_range(&key, &version, offset, length).await
     }
 
+    async fn delete(key: String) -> Result<(), Error> {
+        store::Store::open()?.delete(&key).await
+    }
+
     async fn delete_all(prefix: String) -> Result<u32, Error> {
         store::Store::open()?.delete_all(&prefix).await
     }

@@ -174,6 +174,11 @@ impl Store {
         }
     }
 
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        let place = self.bucket.place(key).map_err(Error::Refused)?;
+        self.remove(&[place]).await
+    }
+
     pub async fn delete_all(&self, prefix: &str) -> Result<u32, Error> {
         let below = self.bucket.below(prefix).map_err(Error::Refused)?;
         let (mut removed, mut token) = (0_u32, None);

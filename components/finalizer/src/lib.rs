@@ -62,6 +62,15 @@ impl wit::Guest for Finalizer {
         Ok(key)
     }
 
+    async fn delete_chunk(
+        session_id: String,
+        role: wit_types::StreamRole,
+        seq: u32,
+    ) -> Result<(), Error> {
+        let key = keys::chunk_key(&session(&session_id)?, self::role(role), self::seq(seq)?);
+        blobs::delete(key).await.map_err(error)
+    }
+
     async fn get_chunk(
         session_id: String,
         role: wit_types::StreamRole,

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::bindings::interview::gateway::{finalization, session_state};
 use crate::lane_call::{self, PROMPT};
 use crate::roles;
-use crate::state::unavailable;
+use crate::state::{is_connected, unavailable};
 
 /// How often a session is removed because a client began it again meanwhile. Clients wait before they
 /// come back, and longer each time.
@@ -30,7 +30,7 @@ struct Deleted<'a> {
 }
 
 pub async fn delete(id: &SessionId, query: &Query<'_>) -> Result<String, ApiError> {
-    if !query.flag("force") && connected(id).await? > 0 {
+    if !query.flag("force") && is_streamed_to(id).await? {
         return Err(ApiError::stream_connected());
     }
     let mut removed_objects = 0;
@@ -84,6 +84,13 @@ async fn is_begun_in_between(id: &SessionId, removed_at: EpochMs) -> Result<bool
         .created_at
         .is_some_and(|created_at| EpochMs(created_at) > removed_at);
     Ok(has_records && !is_of_after)
+}
+
+/// Whether a client is connected to a stream. First the records are asked, since asking a lane takes it from
+/// the host where its clients are; then the lanes, of a client that is in no record yet.
+async fn is_streamed_to(id: &SessionId) -> Result<bool, ApiError> {
+    let view = session_state::read_session(id.as_str()).map_err(unavailable)?;
+    Ok(is_connected(&view) || connected(id).await? > 0)
 }
 
 /// How many clients of the streams are connected. Asked of the lanes, not of the records: a client

@@ -157,8 +157,8 @@ fn received(ingest: &ByRole<IngestRecord>) -> u64 {
 }
 
 /// Whether a client of a stream is connected. The records name sockets, also such as were there when
-/// the host last stopped: the host knows which there are.
-fn is_connected(view: &SessionView) -> bool {
+/// the host last stopped: the hosts know which there are.
+pub fn is_connected(view: &SessionView) -> bool {
     let streams = roles::streams(view);
     StreamRole::ALL.into_iter().any(|role| {
         let clients = streams.get(role).clients.as_deref();
@@ -168,7 +168,7 @@ fn is_connected(view: &SessionView) -> bool {
             .unwrap_or_default();
         clients
             .iter()
-            .any(|client| sockets::room(&client.socket).is_ok())
+            .any(|client| sockets::is_open(&client.socket))
     })
 }
 

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use blob_store::BlobStore;
+use blob_store::{BlobStore, Sync};
 use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
@@ -28,16 +28,19 @@ enum Way {
     TheSameOnAnotherThread,
     ObjectStorePut,
     PutWithMetadata,
+    /// With `STORE_SYNC=power`.
+    PutForPower,
     AttributeAlone,
     SidecarAlone,
     GetContent,
 }
 
-const WAYS: [Way; 7] = [
+const WAYS: [Way; 8] = [
     Way::WriteAndRename,
     Way::TheSameOnAnotherThread,
     Way::ObjectStorePut,
     Way::PutWithMetadata,
+    Way::PutForPower,
     Way::AttributeAlone,
     Way::SidecarAlone,
     Way::GetContent,
@@ -54,6 +57,7 @@ async fn measure() -> Result<(), Failure> {
     let root = directory.path();
     let files = LocalFileSystem::new_with_prefix(root)?;
     let store = BlobStore::directory(root)?;
+    let flushing = BlobStore::directory_with(root, Sync::Power)?;
     let content = Bytes::from(vec![7; CHUNK_BYTES]);
     let metadata: Vec<_> = [
         "session_id",
@@ -86,6 +90,11 @@ async fn measure() -> Result<(), Failure> {
                     }
                     Way::PutWithMetadata => {
                         store
+                            .put(&file(*way), content.clone(), "audio/L16", &metadata)
+                            .await?;
+                    }
+                    Way::PutForPower => {
+                        flushing
                             .put(&file(*way), content.clone(), "audio/L16", &metadata)
                             .await?;
                     }

@@ -27,6 +27,7 @@ const ATTRIBUTE: &str = "user.object";
 pub(crate) struct Directory {
     store: Arc<LocalFileSystem>,
     root: Arc<Path>,
+    sync: Sync,
     /// The file system turned out to have no attributes: do not ask again.
     no_attributes: Arc<AtomicBool>,
 }
@@ -41,6 +42,7 @@ impl Directory {
         Ok(Self {
             store: Arc::new(store),
             root: root.into(),
+            sync,
             no_attributes: Arc::new(AtomicBool::new(false)),
         })
     }
@@ -212,7 +214,7 @@ impl Directory {
             // One system call on an inode that was just written; handing it to another thread would
             // cost ten times as much.
             match self.set_attribute(&key.object, &description) {
-                Ok(()) => return,
+                Ok(()) => return self.flush(&key.object).await,
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     self.no_attributes.store(true, Ordering::Relaxed);
                     tracing::info!(
@@ -237,6 +239,25 @@ impl Directory {
             .path_to_filesystem(location)
             .map_err(io::Error::other)?;
         xattr::set(path, ATTRIBUTE, description)
+    }
+
+    /// The attribute is written after the content was flushed. A failure is logged and no more: as in
+    /// [`Directory::describe`].
+    async fn flush(&self, location: &Location) {
+        if self.sync == Sync::Process {
+            return;
+        }
+        let path = self.store.path_to_filesystem(location);
+        let flushed = blocking(move || {
+            let fail = |error: io::Error| BlobError::Unavailable(error.to_string());
+            File::open(path?)
+                .and_then(|file| file.sync_all())
+                .map_err(fail)
+        });
+        match flushed.await {
+            Ok(()) => {}
+            Err(error) => tracing::warn!(key = %location, %error, "the metadata are not flushed"),
+        }
     }
 
     async fn sidecar(&self, sidecar: &Location) -> Option<Description> {

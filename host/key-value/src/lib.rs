@@ -21,7 +21,7 @@ pub use limits::{
     BUSY_TIMEOUT, HEARTBEAT, IN_FLIGHT, MAX_BATCH_ENTRIES, MAX_KEY_BYTES, MAX_RECONNECT_PAUSE,
     MAX_VALUE_BYTES, PAGE_KEYS, PRESENCE, READERS,
 };
-pub use redis::{Claim, MAX_PREFIX_BYTES, RedisSettings, RedisStore};
+pub use redis::{Claim, Lost, MAX_PREFIX_BYTES, RedisSettings, RedisStore};
 pub use sqlite::{Durability, SqliteStore};
 
 /// A key and its value, if it has one.

@@ -1,7 +1,7 @@
 //! The store in a Redis server, which several hosts can share.
 //!
 //! An app's keys are `<prefix><key>`. Beside them, under names that no app's key has, are the presence of
-//! each host (`#<prefix>host/<host>`) and the claims (`#<prefix>claims`).
+//! each run of a host (`#<prefix>host/<host>/<run>`) and the claims (`#<prefix>claims`).
 
 mod address;
 mod claims;
@@ -11,11 +11,12 @@ mod scripts;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ::redis::{Cmd, FromRedisValue, Value, cmd};
 
-pub use claims::Claim;
+pub use claims::{Claim, Lost};
 
 use crate::checks::{check_entries, check_key, check_keys, check_value};
 use crate::limits::PAGE_KEYS;
@@ -39,8 +40,8 @@ pub struct RedisSettings {
     pub url: String,
     /// What the keys begin with: not empty, not beginning with `#`, at most [`MAX_PREFIX_BYTES`].
     pub prefix: String,
-    /// Names this host among those that share the server: letters, digits and `-`. No two that run at the
-    /// same time have the same.
+    /// Names this host among those that share the server: letters, digits and `-`. Of two that run at the
+    /// same time with the same name, each takes what the other has for its own earlier run's.
     pub host: String,
     /// The certificates of the authorities to trust, PEM. None: Mozilla's.
     pub ca_file: Option<PathBuf>,
@@ -68,7 +69,9 @@ impl std::fmt::Debug for RedisSettings {
 pub struct RedisStore {
     link: Arc<Link>,
     prefix: Arc<str>,
-    host: Arc<str>,
+    /// This run of this host.
+    run: Arc<str>,
+    has_namesake: Arc<AtomicBool>,
     claim: Option<Claim>,
 }
 
@@ -97,11 +100,11 @@ impl RedisStore {
                 "the password goes over the network in the clear: use rediss://"
             );
         }
+        let run = format!("{}/{}", settings.host, uuid::Uuid::new_v4().simple());
         let link = Link::open(Plan {
             address,
-            presence: presence(&settings.prefix, &settings.host),
+            presence: presence(&settings.prefix, &run),
             claims: format!("#{}claims", settings.prefix),
-            run: uuid::Uuid::new_v4().simple().to_string(),
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
         });
@@ -109,7 +112,8 @@ impl RedisStore {
         let store = Self {
             link: Arc::new(link),
             prefix: Arc::from(settings.prefix.as_str()),
-            host: Arc::from(settings.host.as_str()),
+            run: Arc::from(run),
+            has_namesake: Arc::default(),
             claim: None,
         };
         store.warn_of_losses().await;
@@ -156,8 +160,8 @@ impl RedisStore {
         }
     }
 
-    fn presence_of(&self, host: &str) -> String {
-        presence(&self.prefix, host)
+    fn presence_of(&self, run: &str) -> String {
+        presence(&self.prefix, run)
     }
 
     fn name(&self, key: &str) -> String {
@@ -351,8 +355,8 @@ impl KeyValue for RedisStore {
     }
 }
 
-fn presence(prefix: &str, host: &str) -> String {
-    format!("#{prefix}host/{host}")
+fn presence(prefix: &str, run: &str) -> String {
+    format!("#{prefix}host/{run}")
 }
 
 fn check_prefix(prefix: &str) -> Result<(), String> {

@@ -1,10 +1,11 @@
 //! The store in a SQLite file with Spin's schema.
 
 mod connection;
+mod patience;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
@@ -72,7 +73,7 @@ impl SqliteStore {
     /// A transaction that is rolled back when dropped leaves the connection as it was, so a lock
     /// poisoned by a panic is as good as any.
     fn writer(&self) -> MutexGuard<'_, Connection> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        patience::lock(&self.writer)
     }
 
     /// A reader that is free, or else the one whose turn it is to be waited for.
@@ -85,9 +86,7 @@ impl SqliteStore {
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        self.readers[turn % self.readers.len()]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        patience::lock(&self.readers[turn % self.readers.len()])
     }
 
     fn read<T>(
@@ -132,6 +131,18 @@ impl SqliteStore {
         let answer = work(&transaction).map_err(explain)?;
         transaction.commit().map_err(explain)?;
         Ok(answer)
+    }
+
+    /// How far SQLite waits for the disk when something is written: its `PRAGMA synchronous`, 1 for `NORMAL`
+    /// and 2 for `FULL`.
+    ///
+    /// # Errors
+    /// As any read.
+    pub fn synchronous(&self) -> Result<i64, KvError> {
+        let asked = self
+            .writer()
+            .pragma_query_value(None, "synchronous", |row| row.get(0));
+        asked.map_err(|error| self.file.explain(error))
     }
 
     fn get_by(&self, connection: &Connection, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::wire::{Way, Wire};
 use common::{entry, eventually, keys, open_redis, settings};
-use key_value_store::{IN_FLIGHT, KeyValue, KvError, RedisSettings, RedisStore, Swap};
+use key_value_store::{IN_FLIGHT, KeyValue, KvError, Lost, RedisSettings, RedisStore, Swap};
 use redis_server::{RedisServer, TlsFiles};
 
 /// What a test asks of the server behind the store's back.
@@ -456,9 +456,13 @@ async fn nothing_is_written_under_a_claim_that_another_host_has_taken() {
     assert_eq!(swap, Swap::Swapped);
     other.under(&theirs).unwrap().set("a", b"4").await.unwrap();
     one.set("d", b"1").await.unwrap();
+    let lost = Lost {
+        claim: mine.clone(),
+        is_vacant: false,
+    };
     assert_eq!(
         one.lost(&[mine.clone(), theirs.clone()]).await.unwrap(),
-        [mine.clone()]
+        [lost]
     );
     // It can be taken back, which is not the same claim.
     let again = one.claim("a lane").await.unwrap();
@@ -468,6 +472,7 @@ async fn nothing_is_written_under_a_claim_that_another_host_has_taken() {
     one.under(&again).unwrap().set("a", b"6").await.unwrap();
     one.release(std::slice::from_ref(&again)).await.unwrap();
     assert!(one.under(&again).unwrap().set("a", b"7").await.is_err());
+    assert!(one.lost(&[again]).await.unwrap()[0].is_vacant);
 }
 
 #[tokio::test]
@@ -509,4 +514,68 @@ async fn an_earlier_run_of_the_same_host_holds_nothing_back() {
         under.set("a", b"2").await,
         Err(KvError::ClaimLost)
     ));
+}
+
+#[tokio::test]
+async fn what_a_host_has_that_shows_life_again_is_not_forgotten() {
+    let server = RedisServer::start();
+    let (one, other) = (
+        open_redis(&server.url()).await,
+        open_redis(&server.url()).await,
+    );
+    one.claim("before").await.unwrap();
+    one.leave().await.unwrap();
+    let dead = other.dead_holders().await.unwrap();
+    assert_eq!(dead.len(), 1);
+    // Any write connects it again.
+    let after = one.claim("after").await.unwrap();
+    other.forget(&dead).await.unwrap();
+    assert_eq!(one.lost(&[after]).await.unwrap(), []);
+    let claims: u64 = ask(&server, &["HLEN", "#app:claims"]).await;
+    assert_eq!(claims, 2);
+}
+
+#[tokio::test]
+async fn a_run_leaves_its_own_claims_alone_and_clears_what_earlier_ones_left() {
+    let server = RedisServer::start();
+    let same = settings(&server.url());
+    let earlier = RedisStore::open(&same).await.unwrap();
+    earlier.claim("a").await.unwrap();
+    earlier.claim("b").await.unwrap();
+    drop(earlier);
+    let later = RedisStore::open(&same).await.unwrap();
+    let own = later.claim("own").await.unwrap();
+    assert_eq!(later.claim_abandoned("own").await.unwrap(), None);
+    let taken = later.claim_abandoned("a").await.unwrap().expect("it is");
+    later.forget_earlier_runs().await.unwrap();
+    assert_eq!(later.lost(&[own, taken]).await.unwrap(), []);
+    let claims: u64 = ask(&server, &["HLEN", "#app:claims"]).await;
+    assert_eq!(claims, 2);
+}
+
+#[tokio::test]
+async fn two_hosts_with_one_name_work_side_by_side_and_find_out() {
+    let server = RedisServer::start();
+    let same = settings(&server.url());
+    let one = RedisStore::open(&same).await.unwrap();
+    let other = RedisStore::open(&same).await.unwrap();
+    for round in 0..8_u8 {
+        one.set("one", &[round]).await.unwrap();
+        other.set("other", &[round]).await.unwrap();
+    }
+    let connections: String = ask(&server, &["INFO", "stats"]).await;
+    let count = connections
+        .lines()
+        .find_map(|line| line.strip_prefix("total_connections_received:"))
+        .and_then(|count| count.parse::<u64>().ok());
+    assert!(count.unwrap() < 8, "they throw each other out: {count:?}");
+    assert_eq!(one.namesake().await.unwrap(), None);
+    assert_eq!(other.namesake().await.unwrap().as_deref(), Some(one.run()));
+    let claim = one.claim("a").await.unwrap();
+    other.has_namesake();
+    assert_eq!(other.claim_abandoned("a").await.unwrap(), None);
+    other.forget_earlier_runs().await.unwrap();
+    assert_eq!(one.lost(&[claim]).await.unwrap(), []);
+    one.leave().await.unwrap();
+    assert_eq!(other.namesake().await.unwrap(), None, "it is alone now");
 }

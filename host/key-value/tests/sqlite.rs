@@ -6,12 +6,16 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use common::{entry, file_in};
-use key_value_store::{Durability, KvError, SqliteStore, Swap};
+use key_value_store::{BUSY_TIMEOUT, Durability, KeyValue, KvError, SqliteStore, Swap};
 
 const THREADS: usize = 4;
+/// SQLite's default.
+const PAGE_BYTES: usize = 4096;
 
 fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path, "default", Durability::default()).unwrap()
@@ -179,7 +183,8 @@ fn a_file_that_is_damaged_in_the_middle_is_told_and_what_is_whole_is_read() {
     drop(store);
     // All is in the one file now. Its first pages, with the schema, stay whole.
     let mut bytes = std::fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
+    // Whole pages: half of one would be a value's middle, of which SQLite has no checksum.
+    let middle = bytes.len() / 2 / PAGE_BYTES * PAGE_BYTES;
     bytes[middle..middle + 64 * 1024].fill(0xa5);
     std::fs::write(&path, &bytes).unwrap();
 
@@ -197,4 +202,45 @@ fn a_file_that_is_damaged_in_the_middle_is_told_and_what_is_whole_is_read() {
         }
     }
     assert!(whole > 0 && damaged > 0, "{whole} {damaged}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_the_file_keeps_nobody_else_waiting() {
+    let (_directory, path) = fresh();
+    let store = Arc::new(open(&path));
+    store.set("a", b"old").unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // More than there are workers.
+    let writers: Vec<_> = (0..8)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let store: &dyn KeyValue = store.as_ref();
+                store.set(&format!("key-{number}"), b"new").await
+            })
+        })
+        .collect();
+    // As long as nobody gives up.
+    for _ in 0..20 {
+        let answered = tokio::spawn(async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        });
+        let answered = tokio::time::timeout(BUSY_TIMEOUT / 2, answered).await;
+        answered.expect("others go on").unwrap();
+    }
+    assert!(writers.iter().all(|writer| !writer.is_finished()));
+    other.execute_batch("ROLLBACK").unwrap();
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+}
+
+#[test]
+fn what_the_store_waits_for_is_as_it_was_asked_to() {
+    let (_directory, path) = fresh();
+    for (durability, mode) in [(Durability::Normal, 1), (Durability::Full, 2)] {
+        let store = SqliteStore::open(&path, "default", durability).unwrap();
+        assert_eq!(store.synchronous().unwrap(), mode);
+    }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// Names a socket of this process: a random UUID, never reused.
+/// Names a socket of this process: a random UUID, never reused, behind what names the process where others
+/// have sockets too ([`crate::Lanes::name_sockets`]).
 pub type SocketToken = Arc<str>;
 
 /// Names a call that waits for its answer: a random UUID, never reused.

@@ -1,12 +1,13 @@
 //! A lane that goes on at another host: what this one has of it is given up, so that nobody serves it
-//! twice. The peers are told; nothing that they still send is handled.
+//! twice. The peers are told; nothing that they still send is handled. Messages that wait are left: they are
+//! not of what the other host goes on with.
 
 use std::sync::Arc;
 
 use crate::{
     close_frame::{self, sendable},
     handle::Side,
-    lane::{Lane, MOVED},
+    lane::Lane,
     registry::Registry,
     stats::Counters,
 };
@@ -16,10 +17,10 @@ const CONNECT_AGAIN: &str = "this stream goes on at another server: connect agai
 
 impl Registry {
     pub(crate) fn hand_over(&self, lane: &Lane) {
-        let (clients, outbound, calls) = {
+        let (clients, outbound) = {
             let mut state = lane.state();
             state.timers.clear();
-            let calls = state.queue.clear();
+            state.queue.keep_messages();
             // Under the lane's lock no socket comes or goes.
             let mut clients = self.sockets(Side::Client);
             clients.retain(|socket| std::ptr::eq(Arc::as_ptr(&socket.lane), lane));
@@ -27,7 +28,8 @@ impl Registry {
             let tokens = clients.iter().chain(&outbound);
             let tokens = tokens.map(|socket| Arc::clone(&socket.token));
             state.detached.extend(tokens);
-            (clients, outbound, calls)
+            state.strangers.clear();
+            (clients, outbound)
         };
         Counters::add(&self.counters.handed_over);
         tracing::info!(lane = %lane.name, clients = clients.len(), "the lane goes on at another host");
@@ -37,9 +39,6 @@ impl Registry {
         }
         for socket in outbound {
             socket.abandon(sendable(close_frame::GOING_AWAY, "another server goes on"));
-        }
-        for call in calls {
-            self.calls.fail(&call, MOVED);
         }
     }
 }

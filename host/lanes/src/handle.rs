@@ -53,9 +53,15 @@ struct Stand {
 }
 
 impl Socket {
-    pub(crate) fn new(lane: Arc<Lane>, context: &str, side: Side, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        token: SocketToken,
+        lane: Arc<Lane>,
+        context: &str,
+        side: Side,
+        limits: &Limits,
+    ) -> Self {
         Self {
-            token: Arc::from(uuid::Uuid::new_v4().to_string()),
+            token,
             lane,
             context: Arc::from(context),
             side,

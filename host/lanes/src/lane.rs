@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) client_sockets: usize,
     /// Client sockets of which nobody knows yet whose they are; not among the others.
     pub(crate) unknown_sockets: usize,
+    /// Those, and those that went without ever being known, as long as something of them waits.
+    pub(crate) strangers: HashSet<SocketToken>,
     pub(crate) outbound: HashMap<SocketToken, Arc<Socket>>,
     /// Sockets that still close after the lane was handed over: nothing of them is handled.
     pub(crate) detached: HashSet<SocketToken>,
@@ -57,6 +59,19 @@ impl State {
 
     pub(crate) fn holds_sockets(&self) -> bool {
         self.client_sockets > 0 || self.unknown_sockets > 0 || !self.outbound.is_empty()
+    }
+
+    /// All of these are a stranger's, or a timer's of a lane that has nothing but strangers.
+    fn are_strangers(&self, events: &[Event]) -> bool {
+        self.client_sockets == 0
+            && self.outbound.is_empty()
+            && events.iter().all(|event| match event {
+                Event::Timer { .. } => true,
+                Event::Message { .. } => false,
+                of_socket => of_socket
+                    .socket()
+                    .is_some_and(|socket| self.strangers.contains(socket)),
+            })
     }
 
     /// Nothing waits and nothing is being handled.
@@ -134,19 +149,27 @@ impl Lane {
             if let (Some(observer), Some(queued)) = (registry.observer.get(), batch.queued) {
                 observer.waited(queued.elapsed());
             }
+            let ended: Vec<_> = batch.events.iter().filter_map(ended).cloned().collect();
             self.deliver(registry, mailbox, batch.events).await;
+            if !ended.is_empty() {
+                let mut state = self.state();
+                for socket in &ended {
+                    state.strangers.remove(socket);
+                }
+            }
             Counters::add(&registry.counters.batches);
             drop(batch.space);
         }
     }
 
-    /// Hands over one batch: twice if need be, never three times.
+    /// Hands over one batch: twice if need be, never three times. Of one that is another host's lane's only
+    /// the messages are handed over again.
     async fn deliver(&self, registry: &Registry, mailbox: &dyn Mailbox, events: Vec<Event>) {
         let Err(first) = self.attempt(mailbox, events.clone()).await else {
             return;
         };
         if first == HandleError::Moved {
-            return self.is_moved(registry, &events);
+            return self.is_moved(registry, mailbox, events).await;
         }
         tracing::warn!(lane = %self.name, events = events.len(), reason = %first, "a batch failed and is tried again");
         // What the failed attempt sent to them is unknown.
@@ -157,7 +180,7 @@ impl Lane {
             return;
         };
         if second == HandleError::Moved {
-            return self.is_moved(registry, &events);
+            return self.is_moved(registry, mailbox, events).await;
         }
         tracing::error!(lane = %self.name, reason = %second, "a batch failed twice and is given up");
         Counters::add(&registry.counters.failed_batches);
@@ -182,9 +205,14 @@ impl Lane {
     /// One call of the mailbox. A panic in it is a failure like any other.
     async fn attempt(&self, mailbox: &dyn Mailbox, events: Vec<Event>) -> Result<(), HandleError> {
         let is_call = |event: &Event| matches!(event, Event::Message { call: Some(_), .. });
+        let (holds_sockets, is_of_strangers) = {
+            let state = self.state();
+            (state.holds_sockets(), state.are_strangers(&events))
+        };
         let batch = Batch {
             lane: Arc::clone(&self.name),
-            is_awaited: self.state().holds_sockets() || events.iter().any(is_call),
+            is_awaited: holds_sockets || events.iter().any(is_call),
+            is_of_strangers,
             events,
         };
         let handled = AssertUnwindSafe(async { mailbox.handle(batch).await });
@@ -194,11 +222,32 @@ impl Lane {
             .unwrap_or_else(|_| Err(HandleError::Failed("the mailbox panicked".to_owned())))
     }
 
-    /// The batch is not handled here: the lane is another host's.
-    fn is_moved(&self, registry: &Registry, events: &[Event]) {
+    /// The lane has become another host's: what it had here is given up. Who left a message here did not
+    /// mean that host, and nobody tells it: those are handled here all the same, if the lane can be had.
+    async fn is_moved(&self, registry: &Registry, mailbox: &dyn Mailbox, mut events: Vec<Event>) {
         registry.hand_over(self);
-        for call in Concerned::of(events).calls {
-            registry.calls.fail(&call, MOVED);
+        events.retain(|event| matches!(event, Event::Message { .. }));
+        if events.is_empty() {
+            return;
+        }
+        let calls = Concerned::of(&events).calls;
+        let Err(error) = self.attempt(mailbox, events).await else {
+            return;
+        };
+        let why = match error {
+            HandleError::Moved => {
+                registry.hand_over(self);
+                MOVED
+            }
+            HandleError::Failed(reason) => {
+                tracing::error!(lane = %self.name, reason, "messages are given up");
+                Counters::add(&registry.counters.failed_batches);
+                self.abandon_outbound();
+                "the lane failed to handle it"
+            }
+        };
+        for call in &calls {
+            registry.calls.fail(call, why);
         }
     }
 
@@ -210,8 +259,16 @@ impl Lane {
     }
 }
 
+/// The socket that this event is the last one of.
+fn ended(event: &Event) -> Option<&SocketToken> {
+    match event {
+        Event::Closed { socket, .. } => Some(socket),
+        _ => None,
+    }
+}
+
 /// Why a call fails whose lane is another host's.
-pub(crate) const MOVED: &str = "the lane goes on at another host";
+const MOVED: &str = "the lane goes on at another host";
 
 /// Whom the failure of a batch concerns.
 struct Concerned {

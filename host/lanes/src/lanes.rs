@@ -28,6 +28,9 @@ pub struct Batch {
     /// Somebody waits for what comes of it: the lane has a socket now, or one of the events is a call.
     /// A batch that nobody waits for can wait for those.
     pub is_awaited: bool,
+    /// All of it is of client sockets that are unknown still ([`Standing::Unknown`]), or of timers of a lane
+    /// that has no others.
+    pub is_of_strangers: bool,
 }
 
 /// Where the events arrive.
@@ -38,7 +41,8 @@ pub trait Mailbox: Send + Sync + 'static {
     ///
     /// # Errors
     /// The batch was not handled. After [`HandleError::Failed`] it is given once more, so handling it twice
-    /// must be harmless; after [`HandleError::Moved`] it is not, as after [`Lanes::hand_over`].
+    /// must be harmless; after [`HandleError::Moved`] only its messages are, and the lane is as after
+    /// [`Lanes::hand_over`].
     fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>>;
 }
 
@@ -114,6 +118,12 @@ impl Lanes {
     /// Gives the lanes their mailbox, whose imports may need the lanes. Only the first call counts.
     pub fn start(&self, mailbox: Arc<dyn Mailbox>) {
         self.0.start(mailbox);
+    }
+
+    /// What the tokens of sockets begin with from now on, to tell them from other hosts' sockets. Only the
+    /// first call counts.
+    pub fn name_sockets(&self, prefix: &str) {
+        let _ = self.0.socket_prefix.set(Arc::from(prefix));
     }
 
     /// Has somebody told what cannot be counted afterwards. Only the first call counts.
@@ -258,8 +268,9 @@ impl Lanes {
     }
 
     /// The lane goes on at another host: gives up all that this one has of it. Its clients are closed with
-    /// 1012 and told to connect again, its outbound sockets are closed, its timers are forgotten, calls that
-    /// wait in it fail, and of its sockets nothing is handled any more. Whoever comes later finds a new lane.
+    /// 1012 and told to connect again, its outbound sockets are closed, its timers are forgotten, and of its
+    /// sockets nothing is handled any more. Messages that wait in it are still handled. Whoever comes later
+    /// finds a new lane.
     pub fn hand_over(&self, lane: &str) {
         if let Some(lane) = self.0.existing_lane(lane) {
             self.0.hand_over(&lane);

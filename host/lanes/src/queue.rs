@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use crate::events::{CallId, Event, SocketToken};
+use crate::events::{Event, SocketToken};
 
 /// The events of one lane that wait, oldest first.
 #[derive(Debug)]
@@ -83,16 +83,10 @@ impl<S> Queue<S> {
         (count > 0).then_some(batch)
     }
 
-    /// Removes all that waits, and gives the calls among it.
-    pub(crate) fn clear(&mut self) -> Vec<CallId> {
-        let calls = self
-            .waiting
-            .drain(..)
-            .filter_map(|entry| match entry.event {
-                Event::Message { call, .. } => call,
-                _ => None,
-            });
-        calls.collect()
+    /// Removes all that waits but messages, and gives up its space.
+    pub(crate) fn keep_messages(&mut self) {
+        self.waiting
+            .retain(|entry| matches!(entry.event, Event::Message { .. }));
     }
 
     /// Removes the frames of these sockets, which will never be handled, and gives up their space.

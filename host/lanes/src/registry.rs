@@ -54,6 +54,7 @@ pub(crate) struct Registry {
     pub(crate) counters: Counters,
     accounts: Accounts,
     pub(crate) observer: OnceLock<Arc<dyn Observer>>,
+    pub(crate) socket_prefix: OnceLock<Arc<str>>,
     /// Told when a socket or a lane's work has ended.
     pub(crate) ended: Notify,
     /// Cuts off every connection.
@@ -79,6 +80,7 @@ impl Registry {
             counters: Counters::default(),
             accounts: Accounts::default(),
             observer: OnceLock::new(),
+            socket_prefix: OnceLock::new(),
             ended: Notify::new(),
             cut_off: CancellationToken::new(),
             mailbox: Mutex::default(),
@@ -240,11 +242,14 @@ impl Registry {
                 }
                 Standing::Plain | Standing::Unknown => None,
             };
-            let socket = Socket::new(Arc::clone(lane), context, side, limits);
+            let socket = Socket::new(self.new_token(), Arc::clone(lane), context, side, limits);
             socket.stand(is_unknown, place);
             let socket = Arc::new(socket);
             match side {
-                Side::Client if is_unknown => state.unknown_sockets += 1,
+                Side::Client if is_unknown => {
+                    state.unknown_sockets += 1;
+                    state.strangers.insert(Arc::clone(&socket.token));
+                }
                 Side::Client => state.client_sockets += 1,
                 Side::Outbound => {
                     let token = Arc::clone(&socket.token);
@@ -287,7 +292,13 @@ impl Registry {
         socket.stand(false, place);
         state.unknown_sockets -= 1;
         state.client_sockets += 1;
+        state.strangers.remove(&socket.token);
         Ok(())
+    }
+
+    fn new_token(&self) -> SocketToken {
+        let prefix = self.socket_prefix.get().map_or("", |prefix| prefix);
+        Arc::from(format!("{prefix}{}", uuid::Uuid::new_v4()))
     }
 
     pub(crate) fn socket(&self, token: &str) -> Option<Arc<Socket>> {
@@ -356,9 +367,10 @@ impl Drop for Registration {
             self.socket.stand(false, None);
             lock(&self.registry.sockets).remove(&self.socket.token);
             let is_detached = state.detached.remove(&self.socket.token);
-            if let Some(event) = self.last_event.take().filter(|_| !is_detached) {
+            match self.last_event.take().filter(|_| !is_detached) {
                 // Without space: there is one per socket, and it must always get in.
-                state.queue.push(event, None, self.registry.queued_now());
+                Some(event) => state.queue.push(event, None, self.registry.queued_now()),
+                None => drop(state.strangers.remove(&self.socket.token)),
             }
             lane.wake(&self.registry, &mut state);
         }

@@ -107,8 +107,8 @@ async fn a_batch_of_a_lane_that_moved_is_not_repeated_and_its_sockets_end() {
 }
 
 #[tokio::test]
-async fn what_waits_in_a_lane_that_is_handed_over_is_not_handled_and_calls_fail() {
-    let server = server(Limits::default(), |_, _, _| Ok(())).await;
+async fn of_what_waits_in_a_lane_that_is_handed_over_only_messages_are_handled() {
+    let server = server(Limits::default(), reply_to_calls).await;
     server.recorder.gate.forget_permits(1000);
     let mut client = server.client().await;
     server.lanes.post("other", vec![1].into()).unwrap();
@@ -127,17 +127,63 @@ async fn what_waits_in_a_lane_that_is_handed_over_is_not_handled_and_calls_fail(
     eventually("they wait", || server.lanes.stats().queued_events == 4).await;
     server.lanes.hand_over("nobody's");
     server.lanes.hand_over("lane");
-    let answer = asking.await.unwrap();
-    assert!(matches!(answer, Err(LaneError::Failed(_))), "{answer:?}");
     server.recorder.gate.add_permits(1000);
+    assert_eq!(asking.await.unwrap(), Ok(vec![1].into()));
     assert_eq!(u16::from(close_frame(&mut client).await.code), 1012);
     eventually("nothing is left", || server.lanes.stats().lanes == 0).await;
     let events = server.recorder.events("lane");
-    let is_accepted = |event: &Event| matches!(event, Event::Accepted { .. });
-    assert!(events.iter().all(is_accepted), "{events:?}");
+    assert!(
+        matches!(events[..], [Event::Accepted { .. }, Event::Message { .. }]),
+        "{events:?}"
+    );
     assert_eq!(
         server.recorder.events("other").len(),
         1,
         "another lane is not touched"
     );
+}
+
+/// Answers each call with what it says.
+fn reply_to_calls(lanes: &lanes::Lanes, _: &str, events: &[Event]) -> Result<(), HandleError> {
+    for event in events {
+        if let Event::Message {
+            call: Some(call),
+            body,
+        } = event
+        {
+            lanes.reply(call, body.clone()).unwrap();
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_to_a_lane_that_moved_is_handled_here_once_more() {
+    let moves = Arc::new(AtomicUsize::new(0));
+    let script = {
+        let moves = Arc::clone(&moves);
+        move |lanes: &lanes::Lanes, lane: &str, events: &[Event]| {
+            let left = moves.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+            match left {
+                Ok(_) => Err(HandleError::Moved),
+                Err(_) => reply_to_calls(lanes, lane, events),
+            }
+        }
+    };
+    let server = server(Limits::default(), script).await;
+    let ask = || {
+        let limit = Duration::from_secs(600);
+        server.lanes.ask("lane", vec![1].into(), limit)
+    };
+    moves.store(1, Ordering::SeqCst);
+    assert_eq!(ask().await, Ok(vec![1].into()));
+    assert_eq!(server.recorder.events("lane").len(), 2);
+    // Not for ever.
+    moves.store(2, Ordering::SeqCst);
+    let answer = ask().await;
+    assert!(matches!(answer, Err(LaneError::Failed(_))), "{answer:?}");
+    assert_eq!(server.recorder.events("lane").len(), 4);
+    assert_eq!(server.lanes.stats().failed_batches, 0);
 }

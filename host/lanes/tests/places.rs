@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::{PATIENCE, Server, eventually, server, text};
@@ -300,4 +301,42 @@ async fn what_a_paused_peer_sends_waits_and_nothing_is_lost() {
     server.lanes.close(&token, 1000, "").unwrap();
     drop(client);
     sockets(&server, 0).await;
+}
+
+#[tokio::test]
+async fn what_strangers_do_is_told_apart_until_they_are_known() {
+    let server = server(Limits::default(), |_, _, _| Ok(())).await;
+    let of_strangers = || server.recorder.of_strangers.load(Ordering::SeqCst);
+    let batches = || server.recorder.batches.lock().unwrap().len();
+    let mut one = client(&server, "lane", Standing::Unknown).await;
+    eventually("it is told of", || batches() == 1).await;
+    one.send(Message::text("who am I")).await.unwrap();
+    eventually("it is heard", || batches() == 2).await;
+    server
+        .lanes
+        .set_timer("lane", "patience", Duration::ZERO)
+        .unwrap();
+    eventually("a timer rings", || batches() == 3).await;
+    drop(one);
+    eventually("its end is told", || batches() == 4).await;
+    assert_eq!(of_strangers(), 4);
+
+    let mut other = client(&server, "lane", Standing::Unknown).await;
+    eventually("it is told of", || batches() == 5).await;
+    assert_eq!(of_strangers(), 5);
+    let token = accepted(&server, "lane").remove(1);
+    server.lanes.settle(&token, Some(&account("s"))).unwrap();
+    other.send(Message::text("it is me")).await.unwrap();
+    eventually("it is heard", || batches() == 6).await;
+    let third = client(&server, "lane", Standing::Unknown).await;
+    eventually("it is told of", || batches() == 7).await;
+    drop((other, third));
+    eventually("the ends are told", || server.lanes.stats().lanes == 0).await;
+    server.lanes.post("lane", vec![1].into()).unwrap();
+    eventually("a message is heard", || server.lanes.stats().lanes == 0).await;
+    let known = batches() - of_strangers();
+    assert!(
+        known >= 3,
+        "a known one, who comes beside it, and a message: {known}"
+    );
 }

@@ -122,7 +122,7 @@ impl RuntimeConfig {
     pub fn parse(text: &str, file: &str, folder: &Path) -> Result<Self, RuntimeConfigError> {
         let table: Table = toml::from_str(text).map_err(|error| RuntimeConfigError::Syntax {
             file: file.to_owned(),
-            message: error.to_string(),
+            message: located(&error, text),
         })?;
         let mut config = Self::default();
         config
@@ -232,6 +232,15 @@ impl Default for RuntimeConfig {
             state_dir: None,
             key_value_stores: BTreeMap::from([(DEFAULT_STORE.to_owned(), store)]),
         }
+    }
+}
+
+/// What is wrong and in which line; never the line itself, which may hold a password.
+fn located(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message();
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message.to_owned(),
     }
 }
 
@@ -355,6 +364,18 @@ mod tests {
         assert!(parse("=").unwrap_err().contains("runtime-config.toml"));
         let missing = RuntimeConfig::load(Some(Path::new("no/such.toml"))).unwrap_err();
         assert!(missing.to_string().contains("no/such.toml"));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named_and_not_shown() {
+        let text = "[key_value_store.a]\ntype = \"redis\"\nurl = \"redis://:hush@h:6379\n";
+        let error = parse(text).unwrap_err();
+        assert!(
+            error.contains("line 3") && !error.contains("hush"),
+            "{error}"
+        );
+        let twice = "[key_value_store.a]\nurl = 'redis://:hush@h'\nurl = 'redis://:hush@h'\n";
+        assert!(!parse(twice).unwrap_err().contains("hush"));
     }
 
     #[test]

@@ -25,6 +25,8 @@ wasmtime::component::bindgen!({
         "wasi:keyvalue/store": async | trappable,
         "wasi:keyvalue/atomics": async | trappable,
         "wasi:keyvalue/batch": async | trappable,
+        // The socket may be another host's.
+        "realtime:sockets/sockets.is-open": async | trappable,
         default: trappable,
     },
     exports: { default: async | store },

@@ -26,6 +26,25 @@ pub struct LaneClaims {
 struct Held {
     claim: Claim,
     used: Instant,
+    /// No batch was handled under it yet.
+    is_new: bool,
+}
+
+/// A lane that is this host's, for one batch.
+pub struct Holding {
+    /// What is written, is written under it.
+    pub claim: Claim,
+    /// Another host may have had the lane until now: the batch is the first one here.
+    pub is_new: bool,
+}
+
+/// What a look has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// All is well, or other hosts have what this one had.
+    Nothing,
+    /// Lanes that were this host's are nobody's: what is left to do in them is for whoever finds it.
+    Vacant,
 }
 
 impl LaneClaims {
@@ -37,21 +56,47 @@ impl LaneClaims {
         })
     }
 
+    /// Whether the lane is this host's, as far as it knows.
+    pub fn has(&self, lane: &str) -> bool {
+        self.held().contains_key(lane)
+    }
+
     /// The claim of a lane: the one that is remembered, or else it is taken from whoever has it.
     ///
     /// # Errors
     /// The store cannot be asked.
-    pub async fn hold(&self, lane: &Arc<str>) -> Result<Claim, KvError> {
+    pub async fn hold(&self, lane: &Arc<str>) -> Result<Holding, KvError> {
         if let Some(held) = self.held().get_mut(lane) {
             held.used = Instant::now();
-            return Ok(held.claim.clone());
+            return Ok(Holding {
+                claim: held.claim.clone(),
+                is_new: held.is_new,
+            });
         }
         let claim = self.store.claim(lane).await?;
         let mut held = self.held();
         if held.len() < MAX_CLAIMS {
             held.insert(Arc::clone(lane), Held::new(&claim));
         }
-        Ok(claim)
+        Ok(Holding {
+            claim,
+            is_new: true,
+        })
+    }
+
+    /// A batch was handled under this claim. False: it was given up meanwhile, and what the batch began must
+    /// not go on here.
+    pub fn handled(&self, lane: &str, holding: &Holding) -> bool {
+        let mut held = self.held();
+        match held.get_mut(lane) {
+            Some(held) if held.claim == holding.claim => {
+                held.is_new = false;
+                true
+            }
+            Some(_) => false,
+            // It could not be remembered.
+            None => holding.is_new && held.len() >= MAX_CLAIMS,
+        }
     }
 
     /// Takes a lane that no living host has; false: one has it, or this one does, and goes on by itself.
@@ -59,7 +104,7 @@ impl LaneClaims {
     /// # Errors
     /// The store cannot be asked.
     pub async fn take_abandoned(&self, lane: &str) -> Result<bool, KvError> {
-        if self.held().contains_key(lane) {
+        if self.has(lane) {
             return Ok(false);
         }
         let Some(claim) = self.store.claim_abandoned(lane).await? else {
@@ -86,17 +131,33 @@ impl LaneClaims {
     ///
     /// # Errors
     /// The store cannot be asked.
-    pub async fn look(&self, lanes: &Lanes) -> Result<(), KvError> {
+    pub async fn look(&self, lanes: &Lanes) -> Result<Seen, KvError> {
         let (names, claims): (Vec<Arc<str>>, Vec<Claim>) = self
             .held()
             .iter()
             .map(|(lane, held)| (Arc::clone(lane), held.claim.clone()))
             .unzip();
-        let lost = self.store.lost(&claims).await?;
+        let lost: HashMap<Claim, bool> = self
+            .store
+            .lost(&claims)
+            .await?
+            .into_iter()
+            .map(|lost| (lost.claim, lost.is_vacant))
+            .collect();
+        let mut seen = Seen::Nothing;
         for (lane, claim) in names.iter().zip(&claims) {
-            if lost.contains(claim) {
-                self.lost(lane, claim);
+            let Some(is_vacant) = lost.get(claim) else {
+                continue;
+            };
+            // A batch may have found out first, and the lane be this host's again. Who comes between claims
+            // it only after it was handed over: what begins then must not be ended here.
+            let mut held = self.held();
+            if held.get(lane).is_some_and(|held| held.claim == *claim) {
+                held.remove(lane);
                 lanes.hand_over(lane);
+                if *is_vacant {
+                    seen = Seen::Vacant;
+                }
             }
         }
         let unused: Vec<Claim> = {
@@ -108,7 +169,8 @@ impl LaneClaims {
                 .map(|(_, held)| held.claim)
                 .collect()
         };
-        self.store.release(&unused).await
+        self.store.release(&unused).await?;
+        Ok(seen)
     }
 
     /// Tells the others that this host has ended, so that they go on with its lanes at once and do not find
@@ -134,6 +196,7 @@ impl Held {
         Self {
             claim: claim.clone(),
             used: Instant::now(),
+            is_new: true,
         }
     }
 }

@@ -71,44 +71,69 @@ impl AppMailbox {
     }
 }
 
+impl AppMailbox {
+    /// Handles a batch under the lane's claim, which is taken from another host if need be.
+    async fn handle_claimed(&self, batch: Batch, claims: &LaneClaims) -> Result<(), HandleError> {
+        // Who has yet to show a key takes no lane from anybody: of what he sends the component says whether
+        // there is anything to write.
+        if batch.is_of_strangers && !claims.has(&batch.lane) {
+            let hold = Hold::nothing();
+            let handled = self.call(batch.clone(), false, Some(hold.clone())).await;
+            if !hold.is_lost() {
+                return handled;
+            }
+        }
+        let lane = Arc::clone(&batch.lane);
+        let holding = claims
+            .hold(&lane)
+            .await
+            .map_err(|error| HandleError::Failed(format!("the lane cannot be claimed: {error}")))?;
+        let hold = Hold::new(holding.claim.clone());
+        let handled = self.call(batch, holding.is_new, Some(hold.clone())).await;
+        // Whatever the component makes of it: what it wanted to write is another host's to write.
+        if hold.is_lost() {
+            claims.lost(&lane, &holding.claim);
+            return Err(HandleError::Moved);
+        }
+        handled?;
+        match claims.handled(&lane, &holding) {
+            true => Ok(()),
+            false => Err(HandleError::Moved),
+        }
+    }
+
+    async fn call(
+        &self,
+        batch: Batch,
+        is_taken: bool,
+        hold: Option<Hold>,
+    ) -> Result<(), HandleError> {
+        let taken = is_taken.then_some(types::Event::Taken);
+        let events = batch.events.into_iter().map(wit_event);
+        let call = HandleCall {
+            lane: batch.lane.to_string(),
+            events: taken.into_iter().chain(events).collect(),
+            hold,
+        };
+        match self.pool.call(call).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(HandleError::Failed(reason)),
+            Err(error) => Err(HandleError::Failed(error.to_string())),
+        }
+    }
+}
+
 impl Mailbox for AppMailbox {
     fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>> {
-        let pool = Arc::clone(&self.pool);
-        let background = Arc::clone(&self.background);
-        let claims = self.claims.clone();
+        let mailbox = self.clone();
         Box::pin(async move {
             let _permit = match batch.is_awaited {
                 true => None,
-                false => background.acquire_owned().await.ok(),
+                false => Arc::clone(&mailbox.background).acquire_owned().await.ok(),
             };
-            let hold = match &claims {
-                Some(claims) => {
-                    let claim = claims.hold(&batch.lane).await;
-                    Some(Hold::new(claim.map_err(|error| {
-                        HandleError::Failed(format!("the lane cannot be claimed: {error}"))
-                    })?))
-                }
-                None => None,
-            };
-            let events = batch.events.into_iter().map(wit_event).collect();
-            let handled = pool
-                .call(HandleCall {
-                    lane: batch.lane.to_string(),
-                    events,
-                    hold: hold.clone(),
-                })
-                .await;
-            // Whatever the component makes of it: what it wanted to write is another host's to write.
-            if let (Some(claims), Some(hold)) = (&claims, &hold)
-                && hold.is_lost()
-            {
-                claims.lost(&batch.lane, &hold.claim);
-                return Err(HandleError::Moved);
-            }
-            match handled {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(reason)) => Err(HandleError::Failed(reason)),
-                Err(error) => Err(HandleError::Failed(error.to_string())),
+            match &mailbox.claims {
+                Some(claims) => mailbox.handle_claimed(batch, claims).await,
+                None => mailbox.call(batch, false, None).await,
             }
         })
     }

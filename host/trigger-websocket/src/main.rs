@@ -14,6 +14,7 @@ mod engine;
 mod errors;
 mod figures;
 mod host_id;
+mod hosts;
 mod http_component;
 mod instance_pool;
 mod lane_claims;

@@ -152,6 +152,7 @@ struct BlobFigures {
     head: Operation,
     /// An object in pieces: each of them, the beginning and the end.
     upload: Operation,
+    delete: Operation,
     delete_prefix: Operation,
 }
 
@@ -165,6 +166,7 @@ impl Blobs {
                 get: figures.operation("get"),
                 head: figures.operation("head"),
                 upload: figures.operation("upload"),
+                delete: figures.operation("delete"),
                 delete_prefix: figures.operation("delete-prefix"),
             })
         });
@@ -233,6 +235,12 @@ impl Blobs {
     pub async fn head(&self, key: &str) -> Result<Option<Stored>, BlobError> {
         let operation = self.figures.as_ref().map(|figures| &figures.head);
         measured(operation, self.store.head(key)).await
+    }
+
+    /// See [`BlobStore::delete`].
+    pub async fn delete(&self, key: &str) -> Result<(), BlobError> {
+        let operation = self.figures.as_ref().map(|figures| &figures.delete);
+        measured(operation, self.store.delete(key)).await
     }
 
     /// See [`BlobStore::delete_prefix`].
@@ -336,6 +344,7 @@ mod tests {
         upload.write(b"xy").await.unwrap();
         upload.finish().await.unwrap();
         assert_eq!(blobs.head("a/c").await.unwrap().unwrap().size, 2);
+        blobs.delete("a/d").await.unwrap();
         assert_eq!(blobs.delete_prefix("a/").await.unwrap(), 2);
         let of = |operation: &str| {
             format!("host_store_seconds_count{{store=\"blobs\",operation=\"{operation}\"}}")
@@ -344,6 +353,7 @@ mod tests {
         has(&metrics, &of("get"), 3);
         has(&metrics, &of("upload"), 3);
         has(&metrics, &of("head"), 1);
+        has(&metrics, &of("delete"), 1);
         has(&metrics, &of("delete-prefix"), 1);
         let errors = "host_store_errors_total{store=\"blobs\",operation=\"get\",kind=\"refused\"}";
         has(&metrics, errors, 1);

@@ -10,15 +10,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use key_value_store::KvError;
 use lanes::{LaneError, Lanes};
+use tokio::sync::Notify;
 
 use crate::bindings::exports::realtime::sockets::startup::{Errand, Errands};
-use crate::lane_claims::LaneClaims;
+use crate::lane_claims::{LaneClaims, Seen};
 
 /// From one message to the next: so many streams that begin again at once would be a burst for the
 /// service that they connect to.
 const PACE: Duration = Duration::from_millis(10);
 /// From one look after the claims to the next.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often in a row another run is seen under this host's name before it is no earlier one of this host, which
+/// shows life for [`key_value_store::PRESENCE`] after its end.
+const NAMESAKE_LOOKS: u32 = 4;
 /// From one page to the next.
 const PAGE_PAUSE: Duration = Duration::from_millis(1);
 /// After a first failure; it doubles with each one, up to [`MAX_PAUSE`].
@@ -38,41 +42,119 @@ pub trait App {
 /// Ends when all messages are left, or the lanes take none any more; with claims it goes on to look after
 /// them until then.
 pub async fn run(app: impl App, lanes: Lanes, claims: Option<Arc<LaneClaims>>) {
-    if !wake(&app, &lanes, claims.as_deref()).await {
+    let Some(claims) = claims else {
+        wake(&app, &lanes, None).await;
         return;
+    };
+    // Told when lanes that were this host's have become nobody's.
+    let vacant = Notify::new();
+    // Side by side: waking all that is left may take long, and what was lost is to be given up meanwhile.
+    tokio::select! {
+        () = look(&lanes, &claims, &vacant) => {}
+        () = resume(&app, &lanes, &claims, &vacant) => {}
     }
-    let Some(claims) = claims else { return };
-    let mut missed = BTreeSet::new();
+}
+
+/// Looks after this host's claims, for ever.
+async fn look(lanes: &Lanes, claims: &LaneClaims, vacant: &Notify) {
+    let mut met = Namesakes::default();
     loop {
         tokio::time::sleep(LOOK).await;
-        match look(&app, &lanes, &claims, &missed).await {
-            Ok(Some(dead)) => missed = dead,
-            Ok(None) => return,
-            Err(error) => tracing::warn!("the lanes' claims cannot be looked at: {error}"),
+        match claims.look(lanes).await {
+            Ok(Seen::Vacant) => vacant.notify_one(),
+            Ok(Seen::Nothing) => {}
+            Err(error) => {
+                tracing::warn!("the lanes' claims cannot be looked at: {error}");
+                continue;
+            }
+        }
+        match claims.store().namesake().await {
+            Ok(namesake) => met.note(namesake, claims),
+            Err(error) => tracing::debug!("the host's name cannot be looked at: {error}"),
         }
     }
 }
 
-/// Gives the hosts that seem dead; with those that seemed so the last time too it is true. None: the lanes
-/// take nothing any more.
-async fn look(
+/// Other hosts that have this one's name.
+#[derive(Default)]
+struct Namesakes {
+    /// Which it was the last times, and how often.
+    seen: Option<(String, u32)>,
+}
+
+impl Namesakes {
+    fn note(&mut self, namesake: Option<String>, claims: &LaneClaims) {
+        let before = self.seen.take();
+        self.seen = namesake.map(|run| match before {
+            Some((other, times)) if other == run => (run, times.saturating_add(1)),
+            _ => (run, 1),
+        });
+        if matches!(self.seen, Some((_, NAMESAKE_LOOKS))) {
+            tracing::error!(
+                "another host that runs has this one's name: was its state directory copied? Remove \
+                 the file host-id in one of them and start that host again"
+            );
+            claims.store().has_namesake();
+        }
+    }
+}
+
+/// Wakes what an earlier run left, then what hosts leave that are gone. Ends when the lanes take nothing any
+/// more.
+async fn resume(app: &impl App, lanes: &Lanes, claims: &LaneClaims, vacant: &Notify) {
+    if !wake(app, lanes, Some(claims)).await {
+        return;
+    }
+    // What is left of an earlier run's claims is of lanes without work.
+    if let Err(error) = claims.store().forget_earlier_runs().await {
+        tracing::warn!("what an earlier run had claimed is not cleared away: {error}");
+    }
+    let mut missed = BTreeSet::new();
+    loop {
+        let is_vacant = tokio::select! {
+            () = tokio::time::sleep(LOOK) => false,
+            () = vacant.notified() => true,
+        };
+        match take_over(app, lanes, claims, &missed, is_vacant).await {
+            Ok(Some(dead)) => missed = dead,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!("it cannot be seen which hosts are gone: {error}");
+                if is_vacant {
+                    vacant.notify_one();
+                    tokio::time::sleep(FIRST_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Gives the runs of hosts that seem dead; with those that seemed so the last time too it is true. None: the
+/// lanes take nothing any more.
+async fn take_over(
     app: &impl App,
     lanes: &Lanes,
     claims: &LaneClaims,
     missed: &BTreeSet<String>,
+    is_vacant: bool,
 ) -> Result<Option<BTreeSet<String>>, KvError> {
-    claims.look(lanes).await?;
     let dead = claims.store().dead_holders().await?;
     // Not at the first sight: when the store itself was away, all hosts come back in the same moment.
-    let gone: BTreeSet<String> = dead.intersection(missed).cloned().collect();
+    let gone: BTreeSet<String> = match is_vacant {
+        // Asked earlier than the others, it would be too early.
+        true => BTreeSet::new(),
+        false => dead.intersection(missed).cloned().collect(),
+    };
     if !gone.is_empty() {
         tracing::info!(hosts = gone.len(), "hosts are gone: their lanes go on here");
+    }
+    if !gone.is_empty() || is_vacant {
         if !wake(app, lanes, Some(claims)).await {
             return Ok(None);
         }
         claims.store().forget(&gone).await?;
     }
-    Ok(Some(dead))
+    Ok(Some(if is_vacant { missed.clone() } else { dead }))
 }
 
 /// Leaves all messages, with claims only those for lanes that no living host has. As long as a page cannot

@@ -22,6 +22,7 @@ use crate::cli::RunOptions;
 use crate::components::{Prepared, prepare};
 use crate::doors::Port;
 use crate::figures::{self, ComponentFigures};
+use crate::hosts::Hosts;
 use crate::http_component::{HttpComponent, RequestLimits};
 use crate::instance_pool::{InstancePool, PoolLimits};
 use crate::lane_claims::LaneClaims;
@@ -234,6 +235,7 @@ impl Assembly<'_> {
             allowed_outbound_hosts: Arc::new(AllowedHosts::resolve(component, &self.variables)?),
             blobs: Arc::clone(&self.stores.blobs),
             lanes: self.lanes.clone(),
+            hosts: self.stores.shared_by(component)?.map(Hosts::new),
             memory: self.options.limits.memory(),
             figures: self
                 .metrics
@@ -268,6 +270,7 @@ impl Assembly<'_> {
                 allowed_outbound_hosts: Arc::new(AllowedHosts::default()),
                 blobs: Arc::clone(&self.stores.blobs),
                 lanes: self.lanes.clone(),
+                hosts: None,
                 memory: self.options.limits.memory(),
                 figures: None,
             };
@@ -316,6 +319,10 @@ impl Assembly<'_> {
                 let pre = app_pre(&id, pre)?;
                 let pool = InstancePool::new(&self.engine, pre, grants, self.pool_limits());
                 claims = self.stores.shared_by(component)?.map(LaneClaims::new);
+                if let Some(claims) = &claims {
+                    let prefix = Hosts::new(claims.store().clone()).prefix();
+                    self.lanes.name_sockets(&prefix);
+                }
                 let mailbox = AppMailbox::new(pool, claims.clone());
                 self.lanes.start(Arc::new(mailbox.clone()));
                 let lanes = self.lanes.clone();

@@ -171,7 +171,9 @@ async fn fault_20_a_blob_store_that_only_reads_is_asked_once_for_a_batch() {
     let mut stream = gateway.open("fault-20-read", "teacher").await;
     other.store(&mut stream, 1..=1).await;
     stream.close().await;
-    gateway.transcribed("fault-20-read", "teacher", MARK, 1).await;
+    gateway
+        .transcribed("fault-20-read", "teacher", MARK, 1)
+        .await;
     audit(&gateway, &[other], Expect::AllTranscribed).await;
     let reads = async {
         loop {

@@ -151,6 +151,35 @@ async fn refused(change: impl FnOnce(&std::path::Path, &mut std::process::Comman
     said
 }
 
+/// What tells a host with this state directory of a server.
+fn told_of(
+    state: &std::path::Path,
+    server: &redis_server::RedisServer,
+) -> [(&'static str, String); 1] {
+    let config = state.join("runtime-config.toml");
+    let url = server.url();
+    let text = format!("[key_value_store.default]\ntype = \"redis\"\nurl = \"{url}\"\n");
+    std::fs::write(&config, text).unwrap();
+    [("RUNTIME_CONFIG_FILE", config.display().to_string())]
+}
+
+#[tokio::test]
+async fn with_power_in_mind_a_session_is_stored_where_the_disk_is_waited_for() {
+    let asr = Asr::start().await;
+    let server = redis_server::RedisServer::with_options("appendonly yes\nappendfsync always\n");
+    let settings = Settings::with_asr(&asr).set("STORE_SYNC", "power");
+    let state = tempfile::tempdir().unwrap();
+    let [(name, config)] = told_of(state.path(), &server);
+    for settings in [settings.clone(), settings.set(name, &config)] {
+        let gateway = Gateway::start(settings).await;
+        let mut stream = Recorded::new("power", "teacher", TEACHER);
+        let mut socket = gateway.open("power", "teacher").await;
+        stream.store(&mut socket, 1..=3).await;
+        socket.close().await;
+        audit(&gateway, &[stream], Expect::AllTranscribed).await;
+    }
+}
+
 #[tokio::test]
 async fn fault_20_a_store_that_cannot_be_used_ends_the_start_with_advice() {
     let said = refused(|state, _| {
@@ -182,6 +211,18 @@ async fn fault_20_a_store_that_cannot_be_used_ends_the_start_with_advice() {
         assert!(said.contains("[key_value_store.default]"), "{said}");
         assert!(!said.contains("hush"), "{said}");
     }
+
+    // With the power that it is to survive, a server that answers before its disk has it is none.
+    let server = redis_server::RedisServer::start();
+    let said = refused(|state, command| {
+        command.envs(told_of(state, &server));
+        command.env("STORE_SYNC", "power");
+    })
+    .await;
+    assert!(
+        said.contains("STORE_SYNC is \"power\"") && said.contains("appendfsync"),
+        "{said}"
+    );
 
     let said = refused(|_, command| {
         command.env("STORE_SYNC", "disk");

@@ -1,10 +1,12 @@
 //! Claims: which host has which name. A host that has one may write under it until another host takes it;
 //! from that moment on nothing is written under the old claim ([`crate::KvError::ClaimLost`]).
 //!
-//! A name is kept as a hash of it. A claim's token begins with its host and is never used twice.
+//! A name is kept as a hash of it. A claim's token begins with the run of the host that has it (`<host>/<run>`)
+//! and is never used twice.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use redis::{Value, cmd};
 use sha2::{Digest, Sha256};
@@ -13,6 +15,7 @@ use super::link::{Again, Run};
 use super::scripts::Script;
 use super::{RedisStore, answer};
 use crate::KvError;
+use crate::limits::PRESENCE;
 
 /// Bytes of a name's hash that are kept.
 const HASH_BYTES: usize = 16;
@@ -25,6 +28,15 @@ const PAGE: usize = 1000;
 pub struct Claim {
     pub(super) field: Arc<str>,
     pub(super) token: Arc<str>,
+}
+
+/// A claim that is not held any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Which.
+    pub claim: Claim,
+    /// Nobody else has it.
+    pub is_vacant: bool,
 }
 
 impl RedisStore {
@@ -40,7 +52,7 @@ impl RedisStore {
     }
 
     /// Claims a name that nobody has, or a host that shows no life any more, or an earlier run of this one.
-    /// None: a living host has it. The caller knows that this run has not.
+    /// None: a living host has it, or this run does.
     ///
     /// # Errors
     /// As any write; it can be called again.
@@ -49,11 +61,13 @@ impl RedisStore {
         let mut get = cmd("HGET");
         get.arg(&self.link.plan().claims).arg(&*claim.field);
         let before: Option<String> = answer(self.link.read(&get).await?, &self.place())?;
-        if let Some(host) = before.as_deref().and_then(host_of)
-            && *host != *self.host
-            && !self.living(&[host.to_owned()]).await?.is_empty()
-        {
-            return Ok(None);
+        if let Some(run) = before.as_deref().and_then(run_of) {
+            if *run == *self.run {
+                return Ok(None);
+            }
+            if !self.is_earlier(run) && self.is_living(run).await? {
+                return Ok(None);
+            }
         }
         let before = before.unwrap_or_default();
         let done = self
@@ -67,21 +81,79 @@ impl RedisStore {
     /// # Errors
     /// As any write; it can be called again.
     pub async fn release(&self, claims: &[Claim]) -> Result<(), KvError> {
+        self.release_if(Script::Release, &[], claims).await
+    }
+
+    async fn release_if(
+        &self,
+        script: Script,
+        keys: &[String],
+        claims: &[Claim],
+    ) -> Result<(), KvError> {
         for claims in claims.chunks(PAGE) {
-            let parts: Vec<&str> = claims
+            let parts: Vec<&[u8]> = claims
                 .iter()
-                .flat_map(|claim| [&*claim.field, &*claim.token])
+                .flat_map(|claim| [claim.field.as_bytes(), claim.token.as_bytes()])
                 .collect();
-            self.run_claims(Script::Release, &parts).await?;
+            let run = Run {
+                script,
+                claim: None,
+                keys: keys.to_vec(),
+                arguments: parts,
+            };
+            self.link.run(&run, Again::Yes).await?;
         }
         Ok(())
+    }
+
+    /// Whether it is a run of this host, but not this one. Of a host whose name another one has too, nobody
+    /// can tell.
+    fn is_earlier(&self, run: &str) -> bool {
+        !self.has_namesake.load(Ordering::Relaxed)
+            && *run != *self.run
+            && host_of(run) == host_of(&self.run)
+    }
+
+    /// Gives the other run that shows life under this host's name, if there is one: an earlier run does so
+    /// for [`PRESENCE`] after its end, unless it left. To be asked again and again; of all that ask, one is
+    /// told nothing.
+    ///
+    /// # Errors
+    /// As any write; it can be called again.
+    pub async fn namesake(&self) -> Result<Option<String>, KvError> {
+        let Some(host) = host_of(&self.run) else {
+            return Ok(None);
+        };
+        let name = self.presence_of(host);
+        let holder: Option<String> =
+            answer(self.link.read(cmd("GET").arg(&name)).await?, &self.place())?;
+        if let Some(holder) = holder
+            && *holder != *self.run
+            && self.is_living(&holder).await?
+        {
+            return Ok(Some(holder));
+        }
+        let for_long = PRESENCE.as_millis().to_string();
+        let run = Run {
+            script: Script::Name,
+            claim: None,
+            keys: vec![name],
+            arguments: vec![self.run.as_bytes(), for_long.as_bytes()],
+        };
+        self.link.run(&run, Again::Yes).await?;
+        Ok(None)
+    }
+
+    /// Another host that lives has this one's name: what it has is not taken for an earlier run's any more.
+    pub fn has_namesake(&self) {
+        self.has_namesake.store(true, Ordering::Relaxed);
     }
 
     /// Those of these claims that are not held any more.
     ///
     /// # Errors
     /// As any read.
-    pub async fn lost(&self, claims: &[Claim]) -> Result<Vec<Claim>, KvError> {
+    pub async fn lost(&self, claims: &[Claim]) -> Result<Vec<Lost>, KvError> {
         let mut lost = Vec::new();
         for claims in claims.chunks(PAGE) {
             let mut get = cmd("HMGET");
@@ -94,40 +166,71 @@ impl RedisStore {
             lost.extend(
                 pairs
                     .filter(|(claim, held)| held.as_deref() != Some(&*claim.token))
-                    .map(|(claim, _)| claim.clone()),
+                    .map(|(claim, held)| Lost {
+                        claim: claim.clone(),
+                        is_vacant: held.is_none(),
+                    }),
             );
         }
         Ok(lost)
     }
 
-    /// Hosts that have claims and show no life.
+    /// The runs of hosts that have claims and show no life.
     ///
     /// # Errors
     /// As any read.
     pub async fn dead_holders(&self) -> Result<BTreeSet<String>, KvError> {
-        let mut hosts = BTreeSet::new();
+        let mut runs = BTreeSet::new();
         self.each_page(|_, token| {
-            hosts.extend(host_of(token).map(str::to_owned));
+            runs.extend(run_of(token).map(str::to_owned));
             false
         })
         .await?;
-        hosts.remove(&*self.host);
-        let all: Vec<String> = hosts.iter().cloned().collect();
+        runs.remove(&*self.run);
+        let all: Vec<String> = runs.iter().cloned().collect();
         for living in self.living(&all).await? {
-            hosts.remove(&living);
+            runs.remove(&living);
         }
-        Ok(hosts)
+        Ok(runs)
     }
 
-    /// Removes what is left of the claims of these hosts.
+    /// Removes what is left of the claims of these runs, of each only while it shows no life.
     ///
     /// # Errors
     /// As any write; it can be called again.
-    pub async fn forget(&self, hosts: &BTreeSet<String>) -> Result<(), KvError> {
+    pub async fn forget(&self, runs: &BTreeSet<String>) -> Result<(), KvError> {
+        for run in runs {
+            let left = self
+                .each_page(|_, token| run_of(token) == Some(run))
+                .await?;
+            let presence = self.presence_of(run);
+            self.release_if(Script::Forget, &[presence], &left).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what earlier runs of this host had claimed and nobody has taken since.
+    ///
+    /// # Errors
+    /// As any write; it can be called again.
+    pub async fn forget_earlier_runs(&self) -> Result<(), KvError> {
         let left = self
-            .each_page(|_, token| host_of(token).is_some_and(|host| hosts.contains(host)))
+            .each_page(|_, token| run_of(token).is_some_and(|run| self.is_earlier(run)))
             .await?;
         self.release(&left).await
+    }
+
+    /// Names this run of this host, as `<host>/<run>`.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// Whether a run of a host shows life.
+    ///
+    /// # Errors
+    /// As any read.
+    pub async fn is_living(&self, run: &str) -> Result<bool, KvError> {
+        Ok(!self.living(&[run.to_owned()]).await?.is_empty())
     }
 
     /// Shows no life any more, so that others take over what this host has at once. Nothing can be written
@@ -146,7 +249,7 @@ impl RedisStore {
             .take(HASH_BYTES)
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        let token = format!("{}/{}", self.host, uuid::Uuid::new_v4().simple());
+        let token = format!("{}/{}", self.run, uuid::Uuid::new_v4().simple());
         Claim {
             field: Arc::from(field),
             token: Arc::from(token),
@@ -163,17 +266,17 @@ impl RedisStore {
         self.link.run(&run, Again::Yes).await
     }
 
-    /// Those of these hosts that show life.
-    async fn living(&self, hosts: &[String]) -> Result<Vec<String>, KvError> {
+    /// Those of these runs that show life.
+    async fn living(&self, runs: &[String]) -> Result<Vec<String>, KvError> {
         let mut living = Vec::new();
-        for hosts in hosts.chunks(PAGE) {
+        for runs in runs.chunks(PAGE) {
             let mut get = cmd("MGET");
-            for host in hosts {
-                get.arg(self.presence_of(host));
+            for run in runs {
+                get.arg(self.presence_of(run));
             }
             let found: Vec<Option<String>> = answer(self.link.read(&get).await?, &self.place())?;
-            let pairs = hosts.iter().zip(found);
-            living.extend(pairs.filter_map(|(host, found)| found.map(|_| host.clone())));
+            let pairs = runs.iter().zip(found);
+            living.extend(pairs.filter_map(|(run, found)| found.map(|_| run.clone())));
         }
         Ok(living)
     }
@@ -209,6 +312,12 @@ impl RedisStore {
     }
 }
 
-fn host_of(token: &str) -> Option<&str> {
-    token.split_once('/').map(|(host, _)| host)
+/// The run of a host whose token it is.
+fn run_of(token: &str) -> Option<&str> {
+    token.rsplit_once('/').map(|(run, _)| run)
+}
+
+/// The host of a run.
+fn host_of(run: &str) -> Option<&str> {
+    run.split_once('/').map(|(host, _)| host)
 }

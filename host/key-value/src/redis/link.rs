@@ -33,12 +33,10 @@ const WRITE_QUEUE: usize = 64;
 /// What a link is made with.
 pub(super) struct Plan {
     pub(super) address: Address,
-    /// The key of the host's presence.
+    /// The key of the presence of this run of the host.
     pub(super) presence: String,
     /// The key of the claims.
     pub(super) claims: String,
-    /// Names this run of the host among others.
-    pub(super) run: String,
     pub(super) connect_timeout: Duration,
     pub(super) response_timeout: Duration,
 }
@@ -357,7 +355,7 @@ impl Plan {
         });
         let mut live = Live {
             connection,
-            nonce: format!("{}-{}", self.run, numbers.fetch_add(1, Ordering::Relaxed)),
+            nonce: numbers.fetch_add(1, Ordering::Relaxed).to_string(),
             scripts: Vec::new(),
             broken,
             _driver: end.drop_guard(),

@@ -42,12 +42,16 @@ pub(super) enum Script {
     ClaimFrom,
     /// `ARGV` from 4: a field and a token by turns. Removes those claims that are still as they say.
     Release,
+    /// As `Release`, while the host whose presence is `KEYS` 3 shows no life.
+    Forget,
+    /// `KEYS` 3: the host's name. `ARGV` 4: which run has it, 5: for how many milliseconds.
+    Name,
     /// The host shows no life any more.
     Leave,
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Renew,
         Self::SetMany,
         Self::DeleteMany,
@@ -56,6 +60,8 @@ impl Script {
         Self::Claim,
         Self::ClaimFrom,
         Self::Release,
+        Self::Forget,
+        Self::Name,
         Self::Leave,
     ];
 
@@ -102,6 +108,18 @@ impl Script {
                  end\n\
                  return 1\n"
             ),
+            Self::Forget => guarded!(
+                "if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end\n\
+                 for i = 4, #ARGV, 2 do\n\
+                 \x20 if redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[i + 1] then\n\
+                 \x20   redis.call('HDEL', KEYS[2], ARGV[i])\n\
+                 \x20 end\n\
+                 end\n\
+                 return 1\n"
+            ),
+            Self::Name => {
+                guarded!("redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[5])\nreturn 1\n")
+            }
             Self::Leave => guarded!("return redis.call('DEL', KEYS[1])\n"),
         }
     }

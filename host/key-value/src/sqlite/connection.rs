@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{Durability, SET};
+use super::{Durability, SET, patience};
 use crate::KvError;
 use crate::limits::BUSY_TIMEOUT;
 
@@ -69,10 +69,10 @@ impl File {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
+        let mut connection =
             Connection::open_with_flags(&self.path, flags).map_err(|error| self.explain(error))?;
         connection
-            .busy_timeout(BUSY_TIMEOUT)
+            .busy_handler(Some(patience::wait_for_file))
             .map_err(|error| self.explain(error))?;
         connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
         Ok(connection)

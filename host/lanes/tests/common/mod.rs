@@ -39,6 +39,8 @@ pub struct Recorder {
     pub running: AtomicUsize,
     /// Batches that nobody waited for.
     pub unawaited: AtomicUsize,
+    /// Batches that were of nobody who is known.
+    pub of_strangers: AtomicUsize,
     script: Box<Script>,
 }
 
@@ -48,7 +50,11 @@ impl Mailbox for Recorder {
             lane,
             events,
             is_awaited,
+            is_of_strangers,
         } = batch;
+        if is_of_strangers {
+            self.of_strangers.fetch_add(1, Ordering::SeqCst);
+        }
         if !is_awaited {
             self.unawaited.fetch_add(1, Ordering::SeqCst);
         }
@@ -105,6 +111,7 @@ pub async fn server(
         gate: Arc::new(Semaphore::new(1000)),
         running: AtomicUsize::new(0),
         unawaited: AtomicUsize::new(0),
+        of_strangers: AtomicUsize::new(0),
         script: Box::new(script),
     });
     lanes.start(Arc::clone(&recorder) as Arc<dyn Mailbox>);

@@ -194,6 +194,11 @@ impl<T: 'static> HostWithStore<T> for HasSelf<Ctx> {
             .map_err(Error::from))
     }
 
+    async fn delete(accessor: &Accessor<T, Self>, key: String) -> Result<Result<(), Error>> {
+        let removed = store(accessor).delete(&key).await;
+        Ok(removed.map_err(Error::from))
+    }
+
     async fn delete_all(
         accessor: &Accessor<T, Self>,
         prefix: String,

@@ -15,8 +15,8 @@ use crate::bindings::wasi::keyvalue::store::{self, Error, KeyResponse};
 /// A lane's claim while a batch of it is handled.
 #[derive(Clone, Debug)]
 pub struct Hold {
-    /// What is written, is written under it.
-    pub claim: Claim,
+    /// What is written, is written under it. None: nothing is to be written.
+    claim: Option<Claim>,
     is_lost: Arc<AtomicBool>,
 }
 
@@ -24,12 +24,28 @@ impl Hold {
     /// Held as far as is known.
     pub fn new(claim: Claim) -> Self {
         Self {
-            claim,
+            claim: Some(claim),
             is_lost: Arc::default(),
         }
     }
 
-    /// Something was not written because another host has the lane.
+    /// Not claimed at all: the batch is of strangers, who are to be looked at before a lane is taken for them.
+    pub fn nothing() -> Self {
+        Self {
+            claim: None,
+            is_lost: Arc::default(),
+        }
+    }
+
+    /// Whether the lane is claimed. If not, it is known from now on that it should have been.
+    pub fn may_write(&self) -> bool {
+        if self.claim.is_none() {
+            self.lose();
+        }
+        self.claim.is_some()
+    }
+
+    /// Something was not written because another host has the lane, or it was not claimed.
     pub fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Relaxed)
     }
@@ -63,7 +79,8 @@ impl Ctx {
     /// The store for a write that is done only while the lane whose batch is being handled is this host's.
     fn writing(&self, bucket: &Resource<Bucket>) -> Result<Writing> {
         let store = self.bucket(bucket)?;
-        let under = self.hold.as_ref().and_then(|hold| store.under(&hold.claim));
+        let claim = self.hold.as_ref().and_then(|hold| hold.claim.as_ref());
+        let under = claim.and_then(|claim| store.under(claim));
         Ok(Writing {
             store: under.unwrap_or(store),
             hold: self.hold.clone(),
@@ -77,6 +94,14 @@ struct Writing {
 }
 
 impl Writing {
+    /// The store, if this may be written at all.
+    fn store(&self) -> std::result::Result<&dyn KeyValue, KvError> {
+        match &self.hold {
+            Some(hold) if !hold.may_write() => Err(KvError::ClaimLost),
+            _ => Ok(self.store.as_ref()),
+        }
+    }
+
     fn done(self, written: std::result::Result<(), KvError>) -> std::result::Result<(), Error> {
         if let (Err(KvError::ClaimLost), Some(hold)) = (&written, &self.hold) {
             hold.lose();
@@ -110,13 +135,19 @@ impl store::HostBucket for Ctx {
         value: Vec<u8>,
     ) -> Result<Result<(), Error>> {
         let writing = self.writing(&bucket)?;
-        let written = writing.store.set(&key, &value).await;
+        let written = match writing.store() {
+            Ok(store) => store.set(&key, &value).await,
+            Err(error) => Err(error),
+        };
         Ok(writing.done(written))
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Result<(), Error>> {
         let writing = self.writing(&bucket)?;
-        let written = writing.store.delete(&key).await;
+        let written = match writing.store() {
+            Ok(store) => store.delete(&key).await,
+            Err(error) => Err(error),
+        };
         Ok(writing.done(written))
     }
 
@@ -171,7 +202,10 @@ impl batch::Host for Ctx {
         entries: Vec<(String, Vec<u8>)>,
     ) -> Result<Result<(), Error>> {
         let writing = self.writing(&bucket)?;
-        let written = writing.store.set_many(&entries).await;
+        let written = match writing.store() {
+            Ok(store) => store.set_many(&entries).await,
+            Err(error) => Err(error),
+        };
         Ok(writing.done(written))
     }
 
@@ -181,7 +215,10 @@ impl batch::Host for Ctx {
         keys: Vec<String>,
     ) -> Result<Result<(), Error>> {
         let writing = self.writing(&bucket)?;
-        let written = writing.store.delete_many(&keys).await;
+        let written = match writing.store() {
+            Ok(store) => store.delete_many(&keys).await,
+            Err(error) => Err(error),
+        };
         Ok(writing.done(written))
     }
 }

@@ -26,6 +26,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::{interview, realtime as realtime_wit, wasi};
 use crate::figures::ComponentFigures;
+use crate::hosts::Hosts;
 use crate::measured::Blobs;
 
 /// What one component of the app may use: its entry in the manifest, resolved.
@@ -44,6 +45,8 @@ pub struct Grants {
     pub blobs: Arc<Blobs>,
     /// The app's lanes, with the sockets and timers.
     pub lanes: Lanes,
+    /// The hosts that share a store with this one, if it is one that can be shared.
+    pub hosts: Option<Hosts>,
     /// Bytes of memory that an instance of it may have.
     pub memory: usize,
     /// What it is counted with; none where nobody wants figures.

@@ -41,6 +41,17 @@ impl From<LaneError> for lanes_wit::Error {
 impl types::Host for Ctx {}
 
 impl sockets::Host for Ctx {
+    async fn is_open(&mut self, socket: String) -> Result<bool> {
+        if self.grants.lanes.room(&socket).is_ok() {
+            return Ok(true);
+        }
+        let Some(hosts) = &self.grants.hosts else {
+            return Ok(false);
+        };
+        // Who cannot be asked may have it open.
+        Ok(hosts.has_open(&socket).await.unwrap_or(true))
+    }
+
     fn send(
         &mut self,
         socket: String,
@@ -82,6 +93,12 @@ impl sockets::Host for Ctx {
         socket: String,
         account: Option<types::Account>,
     ) -> Result<Result<(), sockets::Error>> {
+        // Who is known writes in the lane: it has to be this host's before that.
+        if let Some(hold) = &self.hold
+            && !hold.may_write()
+        {
+            return Ok(Err(sockets::Error::UnknownSocket));
+        }
         let account = account.map(mailbox::account);
         let settled = self.grants.lanes.settle(&socket, account.as_ref());
         Ok(settled.map_err(Into::into))

@@ -87,7 +87,7 @@ impl Mailbox for Echo {
                         Ok(()) | Err(SocketError::UnknownSocket) => {}
                         Err(error) => {
                             let reason = error.to_string();
-                            handled = Err(HandleError { reason });
+                            handled = Err(HandleError::Failed(reason));
                         }
                     }
                     text

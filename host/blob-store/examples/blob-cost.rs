@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use blob_store::{BlobStore, Sync};
+use blob_store::BlobStore;
 use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
@@ -57,7 +57,7 @@ async fn measure() -> Result<(), Failure> {
     let root = directory.path();
     let files = LocalFileSystem::new_with_prefix(root)?;
     let store = BlobStore::directory(root)?;
-    let flushing = BlobStore::directory_with(root, Sync::Power)?;
+    let flushing = BlobStore::directory_with(root, blob_store::Sync::Power)?;
     let content = Bytes::from(vec![7; CHUNK_BYTES]);
     let metadata: Vec<_> = [
         "session_id",

@@ -4,7 +4,6 @@
 //!
 //! `cargo run --release -p key-value-store --example key-value-cost`
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use key_value_store::{Durability, KeyValue, KvError, RedisSettings, RedisStore, SqliteStore};
@@ -20,11 +19,6 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    // The tasks of a server run on its worker threads; main itself does not.
-    tokio::spawn(measure_all()).await?
-}
-
-async fn measure_all() -> Result<(), Failure> {
     let directory = tempfile::tempdir_in(".")?;
     for (name, durability, calls) in [
         ("SQLite, process", Durability::Normal, CALLS),
@@ -47,11 +41,11 @@ async fn measure_all() -> Result<(), Failure> {
             connect_timeout: PATIENCE,
             response_timeout: PATIENCE,
         };
-        let store = Arc::new(RedisStore::open(&settings).await?);
+        let store = RedisStore::open(&settings).await?;
         if store.waits_for_disk().await != Some(sync == "always") {
             return Err(format!("the server does not do {sync}").into());
         }
-        measure(name, store.as_ref(), calls).await?;
+        measure(name, &store, calls).await?;
     }
     Ok(())
 }

@@ -12,3 +12,6 @@ pub mod settings;
 /// The name of what an upload in parts writes into the metadata for itself, to know the object again. It
 /// is not shown to those who read the object.
 pub const UPLOAD_MARK: &str = "gateway-upload";
+
+/// The longest such mark, in bytes. Its room is kept free in the metadata, with that of its name.
+pub const MAX_MARK_BYTES: usize = 32;

@@ -3,6 +3,8 @@
 //! argument, nothing is sent from here, and nothing is known of what objects mean.
 
 pub mod answer;
+#[cfg(feature = "requests")]
+mod authorization;
 pub mod encoded_word;
 pub mod keys;
 #[cfg(feature = "requests")]

@@ -87,15 +87,50 @@ impl From<Failed> for Error {
     }
 }
 
-/// How long a call, and each of its attempts, may take.
+/// When a call must have ended, with all its requests, and how long one attempt may take.
 #[derive(Clone, Copy)]
 pub struct Patience {
-    pub call: Duration,
-    pub attempt: Duration,
+    call: Duration,
+    attempt: Duration,
+    until: Instant,
 }
 
-/// Sends what `request` makes for the time it is told, until it goes well, is decided, or the time is
-/// over. `read` makes of the answer what is wanted; none: it was none of S3's.
+impl Patience {
+    /// Of a call that begins now.
+    pub fn new(call: Duration, attempt: Duration) -> Self {
+        Self {
+            call,
+            attempt,
+            until: Instant::now() + call,
+        }
+    }
+
+    /// The same, of a call that begins now.
+    pub fn renewed(self) -> Self {
+        Self::new(self.call, self.attempt)
+    }
+
+    /// The same, of a call that writes so many bytes.
+    pub fn for_bytes(self, bytes: usize) -> Self {
+        Self {
+            until: self.until + time_for(bytes),
+            ..self
+        }
+    }
+
+    /// There is no time left.
+    pub fn is_over(self) -> bool {
+        Instant::now() >= self.until
+    }
+}
+
+/// What writing so many bytes may take longer.
+fn time_for(bytes: usize) -> Duration {
+    TIME_PER_MIB.saturating_mul(u32::try_from(bytes >> 20).unwrap_or(u32::MAX))
+}
+
+/// Sends what `request` makes for the time it is told, until it goes well, is decided, or the call's time
+/// is over. `read` makes of the answer what is wanted; none: it was none of S3's.
 pub async fn ask<T>(
     operation: &'static str,
     patience: Patience,
@@ -112,16 +147,18 @@ pub async fn ask<T>(
         let down = "S3 did not answer a moment ago".to_owned();
         return Err(failed(0, Failure::NoAnswer(down)));
     }
-    let mut deadline = None;
+    let deadline = patience.until;
     let mut attempts = 0;
     loop {
         let request = request(now());
-        let more =
-            TIME_PER_MIB.saturating_mul(u32::try_from(request.body.len() >> 20).unwrap_or(0));
-        let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience.call + more);
+        let longest = patience.attempt + time_for(request.body.len());
         let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let late = "the call's time is over".to_owned();
+            return Err(failed(attempts, Failure::NoAnswer(late)));
+        }
         attempts += 1;
-        let failure = match attempt(request, (patience.attempt + more).min(left)).await {
+        let failure = match attempt(request, longest.min(left)).await {
             Ok(answer) => match read(answer) {
                 Some(read) => {
                     outage::answered();
@@ -159,13 +196,12 @@ async fn attempt(request: Request, patience: Duration) -> Result<Answer, Failure
 async fn exchange(request: Request) -> Result<Answer, Failure> {
     // Neither the URL, which is signed, nor anything else of the request is shown.
     let unsent = |_| Failure::NoAnswer("the request could not be made".to_owned());
-    let mut builder = http::Request::builder()
-        .method(request.method)
-        .uri(&request.url);
+    let method = request.method;
+    let mut builder = http::Request::builder().method(method).uri(&request.url);
     for (name, value) in &request.headers {
         builder = builder.header(name, value);
     }
-    if !matches!(request.method, "GET" | "HEAD") {
+    if !matches!(method, "GET" | "HEAD") {
         // Else the body would be sent in chunks, which S3 does not take.
         builder = builder.header(CONTENT_LENGTH, request.body.len());
     }
@@ -191,8 +227,12 @@ async fn exchange(request: Request) -> Result<Answer, Failure> {
         .find(|(name, _)| name == CONTENT_LENGTH.as_str());
     let length = length.and_then(|(_, length)| length.parse().ok());
     // Of HEAD there is a length and no body.
-    if length.is_some_and(|length: usize| !body.is_empty() && length != body.len()) {
+    if method != "HEAD" && length.is_some_and(|length: usize| length != body.len()) {
         return Err(Failure::NoAnswer("its answer broke off".to_owned()));
+    }
+    // The end of an upload is answered with 200 before S3 knows.
+    if let ("POST", Some(answered)) = (method, Answered::within_success(&body)) {
+        return Err(Failure::Answered(answered));
     }
     Ok(Answer { headers, body })
 }

@@ -1,8 +1,11 @@
 //! What each call of the store means on S3.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
-use s3_protocol::requests::{self, Bucket, Condition, Description, Removal};
+use futures::{StreamExt, TryStreamExt, stream};
+use s3_protocol::keys::{FOREIGN_KEY, is_plain};
+use s3_protocol::requests::{self, Bucket, Condition, Description};
 use s3_protocol::settings::Choice;
 
 use crate::bindings::wasi::config::store as config;
@@ -15,12 +18,18 @@ const MAX_OBJECT_BYTES: usize = 64 << 20;
 /// How often a write looks again at what others have put in its place meanwhile, before it gives up.
 const MAX_CONFLICTS: u32 = 4;
 
+/// Objects that are removed at the same time: there is one request for each.
+const REMOVALS_AT_ONCE: usize = 16;
+
+/// For how long writes go without a condition after a server said that it knows none.
+const WITHOUT_CONDITIONS: Duration = Duration::from_secs(600);
+
 thread_local! {
-    /// The server turned out to know no conditions: do not ask again.
-    static NO_CONDITIONS: Cell<bool> = const { Cell::new(false) };
+    /// The server said that it knows no conditions: not asked before this.
+    static CONDITIONS_AGAIN_AT: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// The bucket that the settings name.
+/// The bucket that the settings name, for one call.
 pub struct Store {
     pub bucket: Bucket,
     pub patience: Patience,
@@ -40,10 +49,7 @@ impl Store {
         };
         Ok(Self {
             bucket: Bucket::new(&settings).map_err(Error::Refused)?,
-            patience: Patience {
-                call: settings.timeout,
-                attempt: settings.attempt_timeout,
-            },
+            patience: Patience::new(settings.timeout, settings.attempt_timeout),
         })
     }
 
@@ -73,29 +79,33 @@ impl Store {
         content: &[u8],
         description: &Description,
     ) -> Result<(), Error> {
+        let patience = self.patience.for_bytes(content.len());
         // Nearly always there is none.
         let mut condition = Condition::Absent;
         for _ in 0..MAX_CONFLICTS {
-            if NO_CONDITIONS.get() {
+            if CONDITIONS_AGAIN_AT
+                .get()
+                .is_some_and(|at| Instant::now() < at)
+            {
                 condition = Condition::None;
             }
             let put = |now| {
                 self.bucket
                     .put(now, place, content.to_vec(), description, &condition)
             };
-            let failed = match ask("PUT", self.patience, put, |_| Some(())).await {
+            let failed = match ask("PUT", patience, put, |_| Some(())).await {
                 Ok(()) => return Ok(()),
                 Err(failed) => failed,
             };
             let is_update = matches!(condition, Condition::Version(_));
             if failed.is_conflict() || (is_update && failed.is_absent()) {
-                let found = self.look(place).await?;
+                let found = self.look(place, patience).await?;
                 condition = match found {
                     Some((stored, _)) => Condition::Version(stored.version),
                     None => Condition::Absent,
                 };
             } else if condition != Condition::None && failed.is_not_implemented() {
-                NO_CONDITIONS.set(true);
+                CONDITIONS_AGAIN_AT.set(Some(Instant::now() + WITHOUT_CONDITIONS));
             } else {
                 return Err(failed.into());
             }
@@ -121,11 +131,16 @@ impl Store {
 
     pub async fn head(&self, key: &str) -> Result<Option<Stored>, Error> {
         let place = self.bucket.place(key).map_err(Error::Refused)?;
-        Ok(self.look(&place).await?.map(|(stored, _)| stored))
+        let found = self.look(&place, self.patience).await?;
+        Ok(found.map(|(stored, _)| stored))
     }
 
     /// What is known of an object, and the mark of the upload that wrote it.
-    pub async fn look(&self, place: &str) -> Result<Option<(Stored, Option<String>)>, Error> {
+    pub async fn look(
+        &self,
+        place: &str,
+        patience: Patience,
+    ) -> Result<Option<(Stored, Option<String>)>, Error> {
         let head = |now| self.bucket.head(now, place);
         let read = |answer: Answer| {
             let header = |wanted: &str| {
@@ -141,7 +156,7 @@ impl Store {
             let mark = Description::mark(pairs(&answer.headers)).map(str::to_owned);
             Some((stored, mark))
         };
-        absent_is_none(ask("HEAD", self.patience, head, read).await)
+        absent_is_none(ask("HEAD", patience, head, read).await)
     }
 
     pub async fn get_range(
@@ -176,23 +191,24 @@ impl Store {
 
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
         let place = self.bucket.place(key).map_err(Error::Refused)?;
-        self.remove(&[place]).await
+        self.remove(place).await
     }
 
+    /// Each request has the time of a call: as long as they go well there may be any number.
     pub async fn delete_all(&self, prefix: &str) -> Result<u32, Error> {
         let below = self.bucket.below(prefix).map_err(Error::Refused)?;
         let (mut removed, mut token) = (0_u32, None);
         loop {
             let list = |now| self.bucket.list(now, &below, token.as_deref());
-            let page = ask("LIST", self.patience, list, |answer| {
+            let page = ask("LIST", self.patience.renewed(), list, |answer| {
                 requests::read_page(&String::from_utf8_lossy(&answer.body))
             });
             let page = page.await?;
-            if !page.keys.is_empty() {
-                self.remove(&page.keys).await?;
-                let count = u32::try_from(page.keys.len()).unwrap_or(u32::MAX);
-                removed = removed.saturating_add(count);
-            }
+            let count = u32::try_from(page.keys.len()).unwrap_or(u32::MAX);
+            let removals = stream::iter(page.keys).map(|place| self.remove(place));
+            let removals = removals.buffer_unordered(REMOVALS_AT_ONCE);
+            removals.try_for_each(async |()| Ok(())).await?;
+            removed = removed.saturating_add(count);
             match page.next {
                 Some(next) => token = Some(next),
                 None => return Ok(removed),
@@ -200,15 +216,14 @@ impl Store {
         }
     }
 
-    async fn remove(&self, places: &[String]) -> Result<(), Error> {
-        let delete = |now| self.bucket.delete(now, places);
-        let read = |answer: Answer| requests::read_removal(&String::from_utf8_lossy(&answer.body));
-        match ask("DELETE", self.patience, delete, read).await? {
-            Removal::Done => Ok(()),
-            Removal::Failed(code) => Err(Error::Unavailable(format!(
-                "DELETE: some objects could not be removed: {code}"
-            ))),
+    async fn remove(&self, place: String) -> Result<(), Error> {
+        if !is_plain(&place) {
+            return Err(Error::Refused(format!("DELETE: {FOREIGN_KEY}")));
         }
+        let delete = |now| self.bucket.delete(now, &place);
+        let removed = ask("DELETE", self.patience.renewed(), delete, |_| Some(()));
+        absent_is_none(removed.await)?;
+        Ok(())
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 
-use s3_protocol::UPLOAD_MARK;
 use s3_protocol::requests::{self, Description};
 
 use crate::exchange::{Answer, ask};
@@ -70,6 +69,7 @@ impl Upload {
 impl GuestUpload for Upload {
     async fn write(&self, bytes: Vec<u8>) -> Result<(), Error> {
         let mut state = self.take()?;
+        state.begins();
         if let Err(error) = state.write(&bytes).await {
             state.abort().await;
             return Err(error);
@@ -80,6 +80,7 @@ impl GuestUpload for Upload {
 
     async fn finish(&self) -> Result<(), Error> {
         let mut state = self.take()?;
+        state.begins();
         let finished = state.finish().await;
         if finished.is_err() {
             state.abort().await;
@@ -89,6 +90,11 @@ impl GuestUpload for Upload {
 }
 
 impl State {
+    /// A call begins, with a time of its own.
+    fn begins(&mut self) {
+        self.store.patience = self.store.patience.renewed();
+    }
+
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         self.written += bytes.len() as u64;
         if self.written > MAX_UPLOAD_BYTES {
@@ -111,7 +117,8 @@ impl State {
 
     async fn finish(&mut self) -> Result<(), Error> {
         if self.parts.is_none() {
-            let description = self.description(&self.metadata)?;
+            let description = Description::new(&self.content_type, &self.metadata);
+            let description = description.map_err(Error::Refused)?;
             return self
                 .store
                 .put_whole(&self.place, &self.part, &description)
@@ -124,10 +131,6 @@ impl State {
             Some(parts) => self.complete(parts).await,
             None => Ok(()),
         }
-    }
-
-    fn description(&self, metadata: &[(String, String)]) -> Result<Description, Error> {
-        Description::new(&self.content_type, metadata).map_err(Error::Refused)
     }
 
     async fn give_on(&mut self) -> Result<(), Error> {
@@ -147,7 +150,9 @@ impl State {
                 .find(|(name, _)| name == "etag")
                 .map(|(_, value)| value)
         };
-        let stored = ask("PUT", self.store.patience, put, version).await;
+        self.store.patience = self.store.patience.for_bytes(part.len());
+        let put = ask("PUT", self.store.patience, put, version);
+        let stored = put.await;
         if let Ok(version) = &stored {
             parts.done.push(version.clone());
         }
@@ -160,9 +165,8 @@ impl State {
         let random = getrandom::u64()
             .map_err(|error| Error::Unavailable(format!("no randomness: {error}")))?;
         let mark = format!("{random:016x}");
-        let mut metadata = self.metadata.clone();
-        metadata.push((UPLOAD_MARK.to_owned(), mark.clone()));
-        let description = self.description(&metadata)?;
+        let description = Description::marked(&self.content_type, &self.metadata, &mark);
+        let description = description.map_err(Error::Refused)?;
         let begin = |now| self.store.bucket.begin(now, &self.place, &description);
         let read = |answer: Answer| requests::read_upload(&String::from_utf8_lossy(&answer.body));
         let id = ask("POST", self.store.patience, begin, read).await?;
@@ -186,7 +190,7 @@ impl State {
             Ok(()) => Ok(()),
             // An earlier attempt went well, if the object is this one.
             Err(failed) if failed.attempts > 1 && failed.is_no_upload() => {
-                let found = self.store.look(&self.place).await?;
+                let found = self.store.look(&self.place, self.store.patience).await?;
                 match found {
                     Some((_, Some(mark))) if mark == parts.mark => Ok(()),
                     _ => Err(failed.into()),
@@ -196,9 +200,12 @@ impl State {
         }
     }
 
-    /// Gives the parts up, if there are any; what is left is for the bucket's lifecycle rule.
+    /// Gives the parts up, if there are any and the call has time for it; what is left is for the bucket's
+    /// lifecycle rule.
     async fn abort(self) {
-        if let Some(parts) = self.parts {
+        if let Some(parts) = self.parts
+            && !self.store.patience.is_over()
+        {
             let abort = |now| self.store.bucket.abort(now, &self.place, &parts.id);
             let _ = ask("DELETE", self.store.patience, abort, |_| Some(())).await;
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
 use object_store::{Attribute, Attributes};
-use s3_protocol::{UPLOAD_MARK, encoded_word};
+use s3_protocol::{MAX_MARK_BYTES, UPLOAD_MARK, encoded_word};
 use serde::{Deserialize, Serialize};
 
 use crate::BlobError;
@@ -86,6 +86,15 @@ impl Description {
     /// As S3 keeps them: headers, with values that no header can hold as encoded words. What is too
     /// large by that is left out as a whole.
     pub(crate) fn to_attributes(&self, key: &str) -> Attributes {
+        self.within(MAX_METADATA_BYTES, key)
+    }
+
+    /// As [`Description::to_attributes`], with room left for the mark of an upload.
+    pub(crate) fn to_attributes_beside_a_mark(&self, key: &str) -> Attributes {
+        self.within(MAX_METADATA_BYTES - UPLOAD_MARK.len() - MAX_MARK_BYTES, key)
+    }
+
+    fn within(&self, limit: usize, key: &str) -> Attributes {
         let mut attributes = Attributes::new();
         attributes.insert(Attribute::ContentType, self.content_type.clone().into());
         let encoded: Vec<(String, String)> = self
@@ -97,11 +106,11 @@ impl Description {
             .iter()
             .map(|(name, value)| name.len() + value.len())
             .sum();
-        if size > MAX_METADATA_BYTES {
+        if size > limit {
             tracing::warn!(
                 key,
                 size,
-                limit = MAX_METADATA_BYTES,
+                limit,
                 "the object is stored without its metadata: they are too large for S3, which keeps \
                  ASCII only"
             );
@@ -175,6 +184,16 @@ mod tests {
         }
         for wrong in ["a\nb", "a\0", &"a".repeat(MAX_CONTENT_TYPE_BYTES + 1)] {
             assert_eq!(describe(wrong, &[]), None);
+        }
+    }
+
+    #[test]
+    fn an_upload_has_room_for_its_mark() {
+        let longest = MAX_METADATA_BYTES - UPLOAD_MARK.len() - MAX_MARK_BYTES;
+        for (size, kept) in [(longest, 2), (longest + 1, 1)] {
+            let description = describe("a/b", &[pair("n", &"v".repeat(size - 1))]).unwrap();
+            let attributes = description.to_attributes_beside_a_mark("key");
+            assert_eq!(attributes.len(), kept, "{size}");
         }
     }
 

@@ -1,17 +1,18 @@
 //! The store on S3, R2 and what speaks like them, over `object_store`.
 //!
 //! Here is what an operation means. How often and how long it is tried is in [`attempts`], what an
-//! answer means in [`failure`], the connection in [`connector`].
+//! answer means in [`failure`] and [`verdict`], the connection in [`connector`].
 
 pub(crate) mod attempts;
+mod conditions;
 mod connector;
 pub(crate) mod failure;
 mod outage;
 mod upload;
+mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -30,12 +31,17 @@ use crate::key::{self, MAX_KEY_BYTES};
 use crate::metadata::Description;
 use crate::{BlobError, MAX_OBJECT_BYTES, Object, Stored};
 use attempts::Attempts;
+use conditions::Conditions;
 use connector::Connector;
 use failure::Failure;
 pub(crate) use upload::Upload;
 
 /// How often a write looks again at what others have put in its place meanwhile, before it gives up.
 const MAX_CONFLICTS: u32 = 4;
+
+/// Where the first question looks: below what the access key may list, and where nobody has an object, as
+/// no key has a `#`. What other programs keep beside is not looked at.
+const NOBODY: &str = "sessions/#/";
 
 /// Objects on a page of a list, and in one request that deletes: S3's limit for both.
 const PAGE: usize = 1000;
@@ -54,8 +60,7 @@ struct Shared {
     prefix: String,
     bucket: String,
     endpoint: String,
-    /// The server turned out to know no conditions: do not ask again.
-    no_conditions: AtomicBool,
+    conditions: Conditions,
 }
 
 /// Without the secret, which the store's own `Debug` would show.
@@ -101,7 +106,7 @@ impl S3 {
             prefix,
             bucket: settings.bucket.clone(),
             endpoint,
-            no_conditions: AtomicBool::new(false),
+            conditions: Conditions::default(),
         })))
     }
 
@@ -116,10 +121,11 @@ impl S3 {
         format!("{endpoint}/{bucket}/{prefix}")
     }
 
-    /// Asks the server for one key, whichever.
+    /// Asks the server whether it may be asked.
     pub(crate) async fn check(&self) -> Result<(), BlobError> {
         let deadline = self.0.attempts.deadline(0);
-        self.list_page(&self.0.prefix, None, 1, deadline).await?;
+        let below = format!("{}{NOBODY}", self.0.prefix);
+        self.list_page(&below, None, 1, deadline).await?;
         Ok(())
     }
 
@@ -155,7 +161,7 @@ impl S3 {
         // Nearly always there is none.
         let mut mode = PutMode::Create;
         for _ in 0..MAX_CONFLICTS {
-            if self.0.no_conditions.load(Ordering::Relaxed) {
+            if !self.0.conditions.are_known(Instant::now()) {
                 mode = PutMode::Overwrite;
             }
             let put = || async {
@@ -178,11 +184,7 @@ impl S3 {
             if failed.failure.is_conflict() || (is_update && failed.failure.is_absent()) {
                 mode = self.mode_now(location, deadline).await?;
             } else if is_conditional && failed.failure.is_not_implemented() {
-                tracing::warn!(
-                    "this S3 server knows no conditional writes: a write that is late can undo a \
-                     newer one"
-                );
-                self.0.no_conditions.store(true, Ordering::Relaxed);
+                self.0.conditions.unknown(Instant::now());
             } else {
                 return Err(failed.into());
             }
@@ -209,7 +211,8 @@ impl S3 {
         content_type: &str,
         metadata: &[(String, String)],
     ) -> Result<Upload, BlobError> {
-        let attributes = Description::new(key, content_type, metadata)?.to_attributes(key);
+        let description = Description::new(key, content_type, metadata)?;
+        let attributes = description.to_attributes_beside_a_mark(key);
         Ok(Upload::new(self.clone(), self.location(key)?, attributes))
     }
 
@@ -416,7 +419,7 @@ impl From<attempts::Failed> for BlobError {
         let text = failed.to_string();
         match failed.failure {
             Failure::Answered(answered) if !answered.may_pass() => Self::Refused(text),
-            Failure::TooLarge(_) => Self::Refused(text),
+            Failure::TooLarge(_) | Failure::ForeignKey => Self::Refused(text),
             _ => Self::Unavailable(text),
         }
     }

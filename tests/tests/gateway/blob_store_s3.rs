@@ -2,16 +2,21 @@
 //! S3, on a host whose blob store nobody uses.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use asr_simulator::mark;
+use bytes::Bytes;
 use end_to_end::audit::{Expect, Recorded, audit};
 use end_to_end::wait::eventually;
-use end_to_end::{Asr, Gateway, Settings, build, chunk_frame};
+use end_to_end::{Asr, Gateway, Inference, Reply, Settings, build, chunk_frame};
 use http::Method;
+use s3_simulator::Object;
 use s3_simulator::faults::Fault;
+use serde_json::json;
 use toml::{Table, Value};
 
 const MARK: u16 = 71;
+const BUSY: Fault = Fault::Refuse(503, "SlowDown");
 
 async fn started(settings: &[(&str, &str)]) -> (Asr, Gateway) {
     let asr = Asr::start().await;
@@ -100,6 +105,158 @@ async fn a_server_that_fails_costs_no_acked_second() {
     stream.close().await;
     gateway.transcribed(session, "teacher", MARK, 7).await;
     audit(&gateway, &[recorded], Expect::AllTranscribed).await;
+}
+
+/// What is read, looked at and listed too.
+#[tokio::test]
+async fn a_server_that_answers_by_halves_is_asked_again() {
+    let mut asr = Asr::down();
+    let settings = Settings::with_asr(&asr)
+        .set("S3_TIMEOUT_MS", "20000")
+        .set("S3_ATTEMPT_TIMEOUT_MS", "1000");
+    let gateway = Gateway::start_with_objects_of_its_own(settings).await;
+    let session = "own-objects-read";
+    let server = gateway.blobs().server().expect("a server");
+    let faults = server.faults();
+    let next = |method: Method, all: &[Fault]| {
+        for fault in all {
+            faults.next(Some(method.clone()), fault.clone());
+        }
+    };
+    let mut recorded = Recorded::new(session, "teacher", MARK);
+    let mut stream = gateway.open(session, "teacher").await;
+    recorded.store(&mut stream, 1..=12).await;
+    stream.close().await;
+    // The backlog is read back when the ASR service comes.
+    let halves = [
+        BUSY,
+        Fault::CutBody(1000),
+        Fault::CutBody(0),
+        Fault::Cut,
+        Fault::Stall,
+    ];
+    next(Method::GET, &halves);
+    asr.up().await;
+    gateway.transcribed(session, "teacher", MARK, 12).await;
+    audit(&gateway, &[recorded], Expect::AllTranscribed).await;
+    next(Method::HEAD, &[BUSY, Fault::Cut, Fault::Stall]);
+    next(Method::GET, &halves);
+    let result = gateway.get(&format!("/v1/sessions/{session}/result")).await;
+    assert_eq!(result.ok()["session_id"], session);
+    // The list of what is to be removed, and its removal.
+    next(Method::GET, &halves);
+    next(Method::DELETE, &[BUSY, Fault::Cut, Fault::CutWhenDone]);
+    let deleted = gateway.delete(&format!("/v1/sessions/{session}")).await;
+    assert_eq!(deleted.ok()["removed_objects"], 13);
+    let left = gateway.blobs().keys(&format!("sessions/{session}/"));
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn more_objects_than_a_page_has_are_removed_by_a_request_for_each() {
+    let (_asr, gateway) = started(&[]).await;
+    let session = "own-objects-many";
+    let server = gateway.blobs().server().expect("a server");
+    let mut recorded = Recorded::new(session, "teacher", MARK);
+    let mut stream = gateway.open(session, "teacher").await;
+    recorded.store(&mut stream, 1..=1).await;
+    stream.close().await;
+    let store = gateway.blobs().store();
+    for seq in 2..=1_100 {
+        let key = format!("sessions/{session}/chunks/teacher/{seq:08} &<ü+%.pcm");
+        let put = store.put(&key, Bytes::new(), "audio/L16", &[]).await;
+        put.unwrap();
+    }
+    // One that is not allowed says so at once.
+    let denied = Fault::Refuse(403, "AccessDenied");
+    server.faults().always(Some(Method::DELETE), denied);
+    let path = format!("/v1/sessions/{session}");
+    let refused = gateway.delete(&path).await;
+    assert!(refused.status >= 500, "{refused:?}");
+    assert!(gateway.log().contains("check the access key"));
+    server.faults().clear();
+    let deleted = gateway.delete(&path).await.ok();
+    assert_eq!(deleted["removed_objects"], 1_100);
+    let left = gateway.blobs().keys(&format!("sessions/{session}/"));
+    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(server.faults().count(&Method::POST), 0, "R2 takes no such");
+    // A key that would be another one in the path of an URL.
+    let theirs = format!("gateway/sessions/{session}/../other/result.json");
+    let other = "gateway/sessions/other/result.json";
+    for key in [theirs.as_str(), other] {
+        server.put("interviews", key, Object::default());
+    }
+    let refused = gateway.delete(&path).await;
+    assert!(refused.status >= 500, "{refused:?}");
+    assert!(server.object("interviews", other).is_some(), "another's");
+    assert!(gateway.log().contains("whose key another program made"));
+    server.delete("interviews", &theirs);
+    gateway.delete(&path).await.ok();
+}
+
+/// With the name of an error of S3's as its id, which answers repeat.
+#[tokio::test]
+async fn a_large_result_is_written_in_parts() {
+    let inference = Inference::start(|_| {
+        // A part is 8 MiB, and a line of the log at most one.
+        Reply::ok(json!({"evidence": "e".repeat(800_000)}))
+    })
+    .await;
+    let asr = Asr::start().await;
+    let settings = Settings::with_asr(&asr)
+        .set("INFERENCE_BASE_URL", &inference.url())
+        .set("S3_ATTEMPT_TIMEOUT_MS", "15000");
+    for own in [true, false] {
+        let settings = settings.clone();
+        let gateway = match own {
+            true => Gateway::start_with_objects_of_its_own(settings).await,
+            false => Gateway::start_on_s3(settings).await,
+        };
+        let server = gateway.blobs().server().expect("a server");
+        let mut recorded = Recorded::new("SlowDown", "teacher", MARK);
+        let mut stream = gateway.open("SlowDown", "teacher").await;
+        recorded.store(&mut stream, 1..=1).await;
+        stream.close().await;
+        let question = json!({"audio": {"content_b64": "AA==", "format": "wav"}});
+        for _ in 0..12 {
+            let path = "/v1/sessions/SlowDown/resolve?stream_role=students";
+            gateway.post(path, &question).await.ok();
+        }
+        // Begun, and put together: once each.
+        let path = "/v1/sessions/SlowDown/finalize";
+        gateway.post(path, &json!({})).await.ok();
+        assert_eq!(server.faults().count(&Method::POST), 2);
+        let written = gateway.blobs().read("sessions/SlowDown/result.json");
+        let written: serde_json::Value = serde_json::from_slice(&written.unwrap()).unwrap();
+        assert_eq!(written["events"].as_array().unwrap().len(), 12);
+        // An end that S3 takes back, and one whose answer is lost.
+        let faults = server.faults();
+        for fault in [
+            Fault::Delay(Duration::ZERO),
+            Fault::RefuseWithin("InternalError"),
+            Fault::CutWhenDone,
+        ] {
+            faults.next(Some(Method::POST), fault);
+        }
+        gateway.post(path, &json!({})).await.ok();
+        assert_eq!(server.open_uploads(), 0);
+        let deleted = gateway.delete("/v1/sessions/SlowDown").await.ok();
+        assert_eq!(deleted["removed_objects"], 2);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_said() {
+    const WRONG: &str = "the-secret-of-somebody-else";
+    let (_asr, gateway) = started(&[("SPIN_VARIABLE_S3_SECRET_ACCESS_KEY", WRONG)]).await;
+    let mut stream = gateway.open("own-objects-key", "teacher").await;
+    stream.send_chunk(1, &mark::second(MARK, 1)).await;
+    let answer = stream.answer().await;
+    assert_eq!(answer["type"], "error", "{answer}");
+    let log = gateway.log();
+    let says = "it answered 403 SignatureDoesNotMatch: check the access key and what it may do";
+    assert!(log.contains(says), "{log}");
+    assert!(!log.contains(WRONG), "{log}");
 }
 
 /// What differs between the two manifests is what the bucket needs.

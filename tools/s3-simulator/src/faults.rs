@@ -13,6 +13,9 @@ use tokio::sync::watch;
 pub enum Fault {
     /// It is answered with this status and this code of S3's, and not done.
     Refuse(u16, &'static str),
+    /// It is not done, and the answer is a 200 whose body says so with this code of S3's: of a removal of many
+    /// objects for the first of them, of anything else as a whole.
+    RefuseWithin(&'static str),
     /// It is answered after this time.
     Delay(Duration),
     /// It is never answered, and not done.

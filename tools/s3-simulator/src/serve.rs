@@ -77,6 +77,23 @@ async fn answer(
             let _ = request.into_body().collect().await?;
             refusal(status, code)
         }
+        Fault::RefuseWithin(code) => {
+            let is_removal = request.uri().query() == Some("delete");
+            let body = request.into_body().collect().await?.to_bytes();
+            let error = format!("<Code>{code}</Code><Message>as asked</Message>");
+            if is_removal {
+                let body = String::from_utf8_lossy(&body);
+                let key = body.split("<Key>").nth(1);
+                let key = key.and_then(|rest| rest.split("</Key>").next());
+                let key = key.unwrap_or_default();
+                xml(
+                    200,
+                    format!("<DeleteResult><Error><Key>{key}</Key>{error}</Error></DeleteResult>"),
+                )
+            } else {
+                xml(200, format!("<Error>{error}</Error>"))
+            }
+        }
         Fault::Delay(time) => {
             tokio::time::sleep(time).await;
             operate(&service, request).await
@@ -112,9 +129,12 @@ async fn operate(service: &S3Service, request: Request<Incoming>) -> Result<Answ
 }
 
 fn refusal(status: u16, code: &str) -> Result<Answer, Failure> {
-    let body = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>as asked</Message></Error>"
-    );
+    let error = format!("<Error><Code>{code}</Code><Message>as asked</Message></Error>");
+    xml(status, error)
+}
+
+fn xml(status: u16, root: String) -> Result<Answer, Failure> {
+    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{root}");
     let body = Full::new(Bytes::from(body)).map_err(|never: Infallible| match never {});
     let answer = Response::builder()
         .status(status)

@@ -11,8 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use s3_protocol::answer::Answered;
 use s3_protocol::requests::{
-    Bucket, Condition, Description, Removal, Request, is_complete, read_page, read_removal,
-    read_upload,
+    Bucket, Condition, Description, Request, is_complete, read_page, read_upload,
 };
 use s3_protocol::settings::Choice;
 use s3_simulator::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
@@ -151,9 +150,10 @@ async fn an_object_is_put_looked_at_read_and_removed() {
     assert!(late.err().unwrap().is_conflict());
     assert_eq!(server.object(BUCKET, &place).unwrap().content, "other");
 
-    let removed = send(bucket.delete(now(), &[place.clone(), "no/such".to_owned()])).await;
-    assert_eq!(read_removal(&removed.unwrap().text()), Some(Removal::Done));
-    assert_eq!(server.object(BUCKET, &place), None);
+    for place in [place.as_str(), "no/such"] {
+        send(bucket.delete(now(), place)).await.unwrap();
+        assert_eq!(server.object(BUCKET, place), None);
+    }
 }
 
 #[tokio::test]
@@ -189,8 +189,9 @@ async fn keys_are_listed_page_by_page() {
 #[tokio::test]
 async fn parts_are_put_together_or_given_up() {
     let World { server, bucket } = world(SECRET_ACCESS_KEY);
-    let place = bucket.place("sessions/a/result.json").unwrap();
-    let begin = || bucket.begin(now(), &place, &description(&[("n", "v")]));
+    let place = bucket.place("sessions/a ü+%/result.json").unwrap();
+    let beside = Description::marked("a/b", &[("n".into(), "访  谈 1".into())], "m").unwrap();
+    let begin = || bucket.begin(now(), &place, &beside);
     let upload = read_upload(&send(begin()).await.unwrap().text()).unwrap();
     let mut versions = Vec::new();
     for (number, size) in [(1_u16, PART), (2, 3)] {
@@ -202,7 +203,12 @@ async fn parts_are_put_together_or_given_up() {
     assert!(is_complete(&send(complete()).await.unwrap().text()));
     let object = server.object(BUCKET, &place).unwrap();
     assert_eq!(object.content.len(), PART + 3);
-    assert_eq!(object.metadata["n"], "v");
+    let read = send(bucket.get(now(), &place)).await.unwrap();
+    assert_eq!(
+        read.description().1,
+        [("n".to_owned(), "访  谈 1".to_owned())]
+    );
+    assert_eq!(object.metadata[s3_protocol::UPLOAD_MARK], "m");
     assert!(send(complete()).await.err().unwrap().is_no_upload());
 
     let upload = read_upload(&send(begin()).await.unwrap().text()).unwrap();
@@ -212,11 +218,20 @@ async fn parts_are_put_together_or_given_up() {
 
 #[tokio::test]
 async fn a_wrong_secret_is_refused() {
-    let World { bucket, .. } = world("another");
-    let refused = send(bucket.get(now(), "k")).await.err().unwrap();
-    assert_eq!(
-        (refused.status, refused.code.as_str()),
-        (403, "SignatureDoesNotMatch")
-    );
-    assert!(!refused.may_pass());
+    // It ends when it is dropped.
+    let World {
+        bucket,
+        server: _server,
+    } = world("another");
+    for request in [
+        bucket.get(now(), "k"),
+        bucket.begin(now(), "k", &description(&[])),
+    ] {
+        let refused = send(request).await.err().unwrap();
+        assert_eq!(
+            (refused.status, refused.code.as_str()),
+            (403, "SignatureDoesNotMatch")
+        );
+        assert!(!refused.may_pass());
+    }
 }

@@ -273,7 +273,7 @@ mod tests {
 
         #[test]
         fn no_success_panics(body in "(<Error[> ]|<Code>|</Code>|</Error>|\\PC){0,12}") {
-            Answered::within_success(body.as_bytes());
+            let _ = Answered::within_success(body.as_bytes());
         }
     }
 }

@@ -38,6 +38,17 @@ pub fn check_prefix(prefix: &str) -> Result<&str, String> {
     Ok(parts)
 }
 
+/// What is said where [`is_plain`] does not hold of a key that is listed.
+pub const FOREIGN_KEY: &str = "there is an object whose key another program made, with empty parts or the \
+    like: remove it, and give that program a prefix or bucket of its own";
+
+/// Whether a key that is listed has only parts as this crate takes them. Any other would not be the same
+/// key in the path of an URL, where `..` goes up.
+#[must_use]
+pub fn is_plain(key: &str) -> bool {
+    check_parts(key).is_ok()
+}
+
 fn check_parts(key: &str) -> Result<(), String> {
     let refuse = |why: &str| Err(format!("the key {key:?}: {why}"));
     if key.len() > MAX_KEY_BYTES {
@@ -61,4 +72,21 @@ fn check_parts(key: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_would_be_another_one_in_an_url_is_not_plain() {
+        for key in [
+            "a/../b", "a/./b", "..", "a//b", "/a", "a/", "a\\b", "a#b", "a\nb",
+        ] {
+            assert!(!is_plain(key), "{key}");
+        }
+        for key in ["a", "a/b.meta.json", "a/ü &<+%2e%2e/..b"] {
+            assert!(is_plain(key), "{key}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! argument, nothing is sent from here, and nothing is known of what objects mean.
 
 pub mod answer;
+#[cfg(feature = "requests")]
+mod authorization;
 pub mod encoded_word;
 pub mod keys;
 #[cfg(feature = "requests")]
@@ -12,3 +14,6 @@ pub mod settings;
 /// The name of what an upload in parts writes into the metadata for itself, to know the object again. It
 /// is not shown to those who read the object.
 pub const UPLOAD_MARK: &str = "gateway-upload";
+
+/// The longest such mark, in bytes. Its room is kept free in the metadata, with that of its name.
+pub const MAX_MARK_BYTES: usize = 32;

@@ -1,25 +1,25 @@
 //! Requests that are signed, and what their answers hold. Whoever sends them sends method, URL, headers
-//! and body as they are: the signature is in the URL, and covers the headers.
+//! and body as they are: the signature is in the URL, of `POST` in a header, and covers the headers.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusty_s3::actions::{
     CompleteMultipartUpload, CompleteMultipartUploadResponse, CreateMultipartUpload,
-    CreateMultipartUploadResponse, DeleteObjects, DeleteObjectsResponse, ListObjectsV2,
-    ListObjectsV2Response, ObjectIdentifier, S3Action,
+    CreateMultipartUploadResponse, ListObjectsV2, ListObjectsV2Response, S3Action,
 };
 use rusty_s3::{Credentials, Method, UrlStyle};
 
-use crate::UPLOAD_MARK;
+use crate::authorization::{Signer, encode};
 use crate::encoded_word;
 use crate::keys::{self, MAX_KEY_BYTES};
 use crate::settings::S3Settings;
+use crate::{MAX_MARK_BYTES, UPLOAD_MARK};
 
 /// How long a signed request is good for: longer than it is waited for, and than clocks differ.
 const VALID: Duration = Duration::from_secs(600);
 
-/// Objects on a page of a list, and in one request that deletes: S3's limit for both.
+/// Objects on a page of a list: S3's limit.
 pub const PAGE: usize = 1000;
 
 /// The most bytes of an object's metadata, names and values together (S3's limit).
@@ -31,6 +31,7 @@ const METADATA: &str = "x-amz-meta-";
 pub struct Bucket {
     bucket: rusty_s3::Bucket,
     credentials: Credentials,
+    region: String,
     /// With its slash; empty for the whole bucket.
     prefix: String,
 }
@@ -70,6 +71,31 @@ impl Description {
     /// # Errors
     /// The content type is none; the text says so.
     pub fn new(content_type: &str, metadata: &[(String, String)]) -> Result<Self, String> {
+        Self::within(MAX_METADATA_BYTES, content_type, metadata)
+    }
+
+    /// As [`Description::new`], of an upload in parts, with its mark. The mark is always kept: the
+    /// metadata have less room by [`MAX_MARK_BYTES`] and its name's.
+    ///
+    /// # Errors
+    /// The content type is none; the text says so.
+    pub fn marked(
+        content_type: &str,
+        metadata: &[(String, String)],
+        mark: &str,
+    ) -> Result<Self, String> {
+        let room = MAX_METADATA_BYTES - UPLOAD_MARK.len() - MAX_MARK_BYTES;
+        let mut description = Self::within(room, content_type, metadata)?;
+        let name = format!("{METADATA}{UPLOAD_MARK}");
+        description.0.push((name, mark.to_owned()));
+        Ok(description)
+    }
+
+    fn within(
+        room: usize,
+        content_type: &str,
+        metadata: &[(String, String)],
+    ) -> Result<Self, String> {
         let is_type = !content_type.is_empty()
             && content_type.len() <= 255
             && content_type.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -86,7 +112,7 @@ impl Description {
             .map(|(name, value)| name.len() + value.len())
             .sum();
         let named = encoded.iter().all(|(name, _)| is_name(name));
-        if size <= MAX_METADATA_BYTES && named {
+        if size <= room && named {
             let named = encoded
                 .into_iter()
                 .map(|(name, value)| (format!("{METADATA}{name}"), value));
@@ -156,6 +182,7 @@ impl Bucket {
         Ok(Self {
             bucket,
             credentials: Credentials::new(settings.access_key_id.clone(), secret),
+            region: settings.region.clone(),
             prefix,
         })
     }
@@ -251,27 +278,18 @@ impl Bucket {
         sign(now, action, Vec::new(), Vec::new())
     }
 
-    /// Removes objects, at most [`PAGE`]; they need not be there.
+    /// Removes an object; it need not be there.
     #[must_use]
-    pub fn delete(&self, now: u64, places: &[String]) -> Request {
-        let named: Vec<ObjectIdentifier> =
-            places.iter().cloned().map(ObjectIdentifier::new).collect();
-        let action = || {
-            let mut action =
-                DeleteObjects::new(&self.bucket, Some(&self.credentials), named.iter());
-            action.set_quiet(true);
-            action
-        };
-        let (body, digest) = action().body_with_md5();
-        let headers = vec![("content-md5".to_owned(), digest)];
-        sign(now, action(), headers, body.into_bytes())
+    pub fn delete(&self, now: u64, place: &str) -> Request {
+        let action = self.bucket.delete_object(Some(&self.credentials), place);
+        sign(now, action, Vec::new(), Vec::new())
     }
 
     /// Begins an upload in parts.
     #[must_use]
     pub fn begin(&self, now: u64, place: &str, description: &Description) -> Request {
-        let action = CreateMultipartUpload::new(&self.bucket, Some(&self.credentials), place);
-        sign(now, action, description.0.clone(), Vec::new())
+        let action = CreateMultipartUpload::new(&self.bucket, None, place);
+        self.post(now, action, "uploads=", description.0.clone(), Vec::new())
     }
 
     /// Stores a part; they count from 1.
@@ -295,11 +313,11 @@ impl Bucket {
     pub fn complete(&self, now: u64, place: &str, upload: &str, parts: &[String]) -> Request {
         let action = || {
             let parts = parts.iter().map(String::as_str);
-            let credentials = Some(&self.credentials);
-            CompleteMultipartUpload::new(&self.bucket, credentials, place, upload, parts)
+            CompleteMultipartUpload::new(&self.bucket, None, place, upload, parts)
         };
         let body = action().body().into_bytes();
-        sign(now, action(), Vec::new(), body)
+        let query = format!("uploadId={}", encode(upload));
+        self.post(now, action(), &query, Vec::new(), body)
     }
 
     /// Gives an upload up.
@@ -311,6 +329,33 @@ impl Bucket {
             .abort_multipart_upload(credentials, place, upload);
         sign(now, action, Vec::new(), Vec::new())
     }
+
+    /// A request that is signed in its header. Of the action, which has no credentials, only where it goes
+    /// is taken.
+    fn post<'a, A: S3Action<'a>>(
+        &self,
+        now: u64,
+        action: A,
+        query: &str,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Request {
+        let now = timestamp(now);
+        let mut url = action.sign_with_time(VALID, &now);
+        url.set_query(Some(query));
+        let signer = Signer {
+            key_id: self.credentials.key(),
+            secret: self.credentials.secret(),
+            region: &self.region,
+        };
+        let headers = signer.sign(&now, "POST", &url, headers, &body);
+        Request {
+            method: "POST",
+            url: url.into(),
+            headers,
+            body,
+        }
+    }
 }
 
 /// The keys of an answer to [`Bucket::list`]; none if it is none.
@@ -321,23 +366,6 @@ pub fn read_page(body: &str) -> Option<Page> {
         keys: read.contents.into_iter().map(|object| object.key).collect(),
         next: read.next_continuation_token,
     })
-}
-
-/// What became of the objects that were to be removed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// They are gone.
-    Done,
-    /// At least one is not, for the reason with this code of S3's.
-    Failed(String),
-}
-
-/// What an answer to [`Bucket::delete`] says; none if it is none.
-#[must_use]
-pub fn read_removal(body: &str) -> Option<Removal> {
-    let read = DeleteObjectsResponse::parse(body).ok()?;
-    let failed = read.errors.into_iter().next();
-    Some(failed.map_or(Removal::Done, |error| Removal::Failed(error.code)))
 }
 
 /// The upload of an answer to [`Bucket::begin`]; none if it is none.
@@ -353,6 +381,12 @@ pub fn is_complete(body: &str) -> bool {
     CompleteMultipartUploadResponse::parse(body).is_ok()
 }
 
+/// A clock that is far off is refused by the server, with a message that says so.
+fn timestamp(now: u64) -> Timestamp {
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    Timestamp::from_second(now).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 fn sign<'a, A: S3Action<'a>>(
     now: u64,
     mut action: A,
@@ -362,10 +396,7 @@ fn sign<'a, A: S3Action<'a>>(
     for (name, value) in &headers {
         action.headers_mut().insert(name.clone(), value.clone());
     }
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
-    // A clock that far off is refused by the server, with a message that says so.
-    let now = Timestamp::from_second(now).unwrap_or(Timestamp::UNIX_EPOCH);
-    let url = action.sign_with_time(VALID, &now);
+    let url = action.sign_with_time(VALID, &timestamp(now));
     let method = match A::METHOD {
         Method::Head => "HEAD",
         Method::Get => "GET",
@@ -467,10 +498,23 @@ mod tests {
             Description::read(headers),
             ("a/b".to_owned(), metadata.to_vec())
         );
-        let marked = Description::new("a/b", &[pair(UPLOAD_MARK, "m")]).unwrap();
+        let marked = Description::marked("a/b", &[], "m").unwrap();
         let headers = || marked.0.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         assert_eq!(Description::mark(headers()), Some("m"));
         assert_eq!(Description::read(headers()).1, []);
+        // The mark is kept, and what has no room beside it is not.
+        let longest = MAX_METADATA_BYTES - UPLOAD_MARK.len() - MAX_MARK_BYTES;
+        for (size, kept) in [(longest, 3), (longest + 1, 2)] {
+            let metadata = [pair("n", &"v".repeat(size - 1))];
+            let mark = "m".repeat(MAX_MARK_BYTES);
+            let marked = Description::marked("a/b", &metadata, &mark).unwrap();
+            assert_eq!(marked.0.len(), kept);
+            let sent = marked.0.iter().skip(1);
+            let sent = sent.map(|(name, value)| name.len() - METADATA.len() + value.len());
+            assert!(sent.sum::<usize>() <= MAX_METADATA_BYTES);
+            let headers = marked.0.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+            assert_eq!(Description::mark(headers), Some(mark.as_str()));
+        }
         let large = [pair("n", &"v".repeat(MAX_METADATA_BYTES))];
         assert_eq!(Description::new("a/b", &large).unwrap().0.len(), 1);
         assert_eq!(
@@ -492,49 +536,45 @@ mod tests {
             next: Some("t".to_owned()),
         };
         assert_eq!(read_page(page), Some(expected));
-        let some = r#"<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Error><Key>k</Key><Code>AccessDenied</Code><Message>m</Message></Error></DeleteResult>"#;
-        let failed = Removal::Failed("AccessDenied".to_owned());
-        assert_eq!(read_removal(some), Some(failed));
-        let none =
-            r#"<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></DeleteResult>"#;
-        assert_eq!(read_removal(none), Some(Removal::Done));
         for wrong in [
             "",
             "<html></html>",
             "<Error><Code>InternalError</Code></Error>",
         ] {
             assert_eq!(read_page(wrong), None);
-            assert_eq!(read_removal(wrong), None);
             assert_eq!(read_upload(wrong), None);
             assert!(!is_complete(wrong));
         }
     }
 
     #[test]
-    fn removals_and_parts_are_named_in_the_body() {
+    fn a_post_is_signed_in_its_header() {
         let bucket = bucket("");
-        let delete = bucket.delete(NOW, &["a&b".to_owned(), "c".to_owned()]);
-        let body = String::from_utf8(delete.body).unwrap();
+        let marked = Description::marked("a/b", &[], "m").unwrap();
+        let begin = bucket.begin(NOW, "k ü", &marked);
+        assert_eq!(begin.method, "POST");
+        let url = "https://account.r2.cloudflarestorage.com/interviews/k%20%C3%BC?uploads=";
+        assert_eq!(begin.url, url);
+        let signed = &begin.headers.last().unwrap().1;
         assert!(
-            body.contains("<Key>a&amp;b</Key>") && body.contains("<Key>c</Key>"),
-            "{body}"
+            signed.contains("Credential=id-1/20261123/auto/s3/aws4_request,SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date;x-amz-meta-gateway-upload,"),
+            "{signed}"
         );
-        assert_eq!(delete.headers[0].0, "content-md5");
         let complete = bucket.complete(
             NOW,
             "k",
-            "upload",
+            "up+load",
             &["\"1\"".to_owned(), "\"2\"".to_owned()],
         );
         let body = String::from_utf8(complete.body).unwrap();
         assert!(body.contains("<PartNumber>2</PartNumber>"), "{body}");
-        assert!(complete.url.contains("uploadId=upload"));
+        assert!(complete.url.ends_with("/k?uploadId=up%2Bload"));
     }
 
     proptest! {
         #[test]
-        fn no_answer_panics(body in "\\PC{0,60}|<(ListBucketResult|DeleteResult)[ -~]{0,60}") {
-            let _ = (read_page(&body), read_removal(&body), read_upload(&body), is_complete(&body));
+        fn no_answer_panics(body in "\\PC{0,60}|<(ListBucketResult|CompleteMultipartUploadResult)[ -~]{0,60}") {
+            let _ = (read_page(&body), read_upload(&body), is_complete(&body));
         }
 
         #[test]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use futures::stream;
+use http::header::CONTENT_LENGTH;
 use http_body::Frame;
 use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::body::Incoming;
@@ -24,6 +26,7 @@ use tokio::time::timeout;
 
 use super::attempts::time_for;
 use super::failure::Failure;
+use super::verdict::{self, Verdict};
 
 /// How long an idle connection is kept. Servers close theirs sooner or later, and one that is closed
 /// while it is used costs an attempt.
@@ -84,12 +87,16 @@ impl HttpConnector for Connector {
 impl HttpService for Connector {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let patience = self.patience + time_for(request.body().content_length());
+        let verdict = Verdict::of(&request);
         let answer = match timeout(patience, self.client.request(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(no_connection(&error)),
             Err(_) => return Err(self.late()),
         };
         let (parts, body) = answer.into_parts();
+        if let (true, Some(verdict)) = (parts.status.is_success(), verdict) {
+            return self.judged(verdict, parts, body).await;
+        }
         if parts.status.is_success() {
             let body = StreamBody::new(stream::unfold(
                 (body, self.clone()),
@@ -111,6 +118,25 @@ impl HttpService for Connector {
 }
 
 impl Connector {
+    /// The answer as a whole, if it says that it was done.
+    async fn judged(
+        &self,
+        verdict: Verdict,
+        mut parts: http::response::Parts,
+        mut body: Incoming,
+    ) -> Result<HttpResponse, HttpError> {
+        let mut whole = BytesMut::new();
+        while let Some(piece) = self.piece(&mut body).await {
+            if let Ok(piece) = piece?.into_data() {
+                verdict::gather(&mut whole, &piece)?;
+            }
+        }
+        let seen = verdict.read(&whole)?;
+        // It is another one's.
+        parts.headers.remove(CONTENT_LENGTH);
+        Ok(HttpResponse::from_parts(parts, seen.into()))
+    }
+
     async fn piece(&self, body: &mut Incoming) -> Option<Result<Frame<bytes::Bytes>, HttpError>> {
         match timeout(self.patience, body.frame()).await {
             Ok(piece) => piece.map(|piece| piece.map_err(|_| broken_off())),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use object_store::client::{HttpError, HttpErrorKind};
 use s3_protocol::answer::Answered;
+use s3_protocol::keys::FOREIGN_KEY;
 
 /// The most that is shown of an error that nobody expects, in characters.
 const MAX_TEXT: usize = 200;
@@ -21,6 +22,8 @@ pub(crate) enum Failure {
     Nonsense(String),
     /// The object has so many bytes, more than are taken.
     TooLarge(u64),
+    /// A list names an object with a key that is none.
+    ForeignKey,
     /// Nobody was asked: the server has not answered for a while.
     Down(String),
 }
@@ -31,7 +34,7 @@ impl Failure {
         match self {
             Self::NoAnswer(_) | Self::Nonsense(_) => true,
             Self::Answered(answered) => answered.is_worth_another(),
-            Self::TooLarge(_) | Self::Down(_) => false,
+            Self::TooLarge(_) | Self::ForeignKey | Self::Down(_) => false,
         }
     }
 
@@ -61,6 +64,7 @@ impl fmt::Display for Failure {
         match self {
             Self::NoAnswer(why) | Self::Nonsense(why) | Self::Down(why) => f.write_str(why),
             Self::TooLarge(size) => write!(f, "the object has {size} bytes, too many to be read"),
+            Self::ForeignKey => f.write_str(FOREIGN_KEY),
             Self::Answered(answered) => answered.fmt(f),
         }
     }
@@ -91,6 +95,9 @@ impl From<object_store::Error> for Failure {
             if let Some(failure) = error.downcast_ref::<Self>() {
                 return failure.clone();
             }
+            if error.is::<object_store::path::Error>() {
+                return Self::ForeignKey;
+            }
             last = error.to_string();
             cause = error.source();
         }
@@ -100,8 +107,17 @@ impl From<object_store::Error> for Failure {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_none_will_be_none_the_next_time_too() {
+        let error = object_store::path::Path::parse("a//b").unwrap_err();
+        let failure = Failure::from(object_store::Error::from(error));
+        assert_eq!(failure, Failure::ForeignKey);
+        assert!(!failure.is_outage());
+    }
 
     #[test]
     fn a_cause_is_found_below_what_object_store_says() {

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Location;
 use object_store::{Attribute, Attributes, PutMultipartOptions, PutPayload};
-use s3_protocol::UPLOAD_MARK;
+use s3_protocol::{MAX_MARK_BYTES, UPLOAD_MARK};
 
 use super::S3;
 use crate::BlobError;
@@ -198,7 +198,7 @@ impl Drop for Parts {
 }
 
 fn mark() -> Result<String, BlobError> {
-    let mut bytes = [0_u8; 16];
+    let mut bytes = [0_u8; MAX_MARK_BYTES / 2];
     getrandom::fill(&mut bytes)
         .map_err(|error| BlobError::Unavailable(format!("no randomness: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

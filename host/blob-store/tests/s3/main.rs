@@ -8,6 +8,7 @@ mod late_writes;
 mod outage;
 mod stored;
 mod uploads;
+mod verdicts;
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@
 //! insides. The log says what it is.
 
 use asr_simulator::mark;
-use end_to_end::http::{Answer, request};
+use end_to_end::http::raw_get;
 use end_to_end::wait::eventually;
 use end_to_end::{Asr, Gateway, Settings};
 use http::Method;
@@ -16,8 +16,14 @@ const DAMAGED: &str = "what is stored of this is damaged, and asking again does 
 /// What stands in a stored document that is none, and must be in no answer.
 const GARBAGE: &str = "{\"hush-hush\": ";
 
-fn assert_tells_nothing(answer: &Answer, detail: &str) {
-    assert_eq!((answer.status, answer.detail().as_str()), (500, detail));
+/// A request past the check that an answer is as the API's description says: no test but these provokes a
+/// 500.
+async fn assert_tells_only(gateway: &Gateway, path: &str, detail: &str) {
+    let said = raw_get(gateway.address(), path).await;
+    let status = said.split(' ').nth(1);
+    assert_eq!(status, Some("500"), "{said}");
+    let body = json!({"detail": detail}).to_string();
+    assert!(said.ends_with(&body), "{said}");
 }
 
 #[tokio::test]
@@ -53,11 +59,10 @@ async fn a_damaged_record_is_told_without_what_is_in_it() {
         let before = gateway.store().entries(key);
         let (_, before) = before.iter().find(|(name, _)| name == key).expect(key);
         gateway.store().overwrite(key, GARBAGE);
-        let answer = gateway.get(&format!("/v1/sessions/damaged/{path}")).await;
-        assert_tells_nothing(&answer, DAMAGED);
+        let path = format!("/v1/sessions/damaged/{path}");
+        assert_tells_only(&gateway, &path, DAMAGED).await;
         gateway.store().overwrite(key, before);
-        let answer = gateway.get(&format!("/v1/sessions/damaged/{path}")).await;
-        assert_eq!(answer.status, 200, "{key}");
+        assert_eq!(gateway.get(&path).await.status, 200, "{key}");
     }
     // A frame is not told more: here of another stream's record.
     gateway
@@ -74,7 +79,7 @@ async fn a_damaged_record_is_told_without_what_is_in_it() {
     );
     eventually("the log says what it is", async || {
         let log = gateway.log();
-        let said = ["damaged", "stored ingest is damaged", "EOF while parsing"];
+        let said = ["damaged", "stored ingest record is damaged", "EOF while parsing"];
         match said.iter().all(|text| log.contains(text)) {
             true => Ok(()),
             false => Err(log),
@@ -97,19 +102,17 @@ async fn a_result_that_the_blob_store_refuses_is_told_without_its_words() {
         .faults()
         .always(Some(Method::GET), Fault::Refuse(403, "AccessDenied"));
     let path = "/v1/sessions/refused/result";
-    let answer = gateway.send(request("GET", path, None)).await;
-    assert!(
-        matches!(answer.status, 500 | 503),
-        "it cannot be read: {answer:?}"
-    );
-    let detail = answer.detail();
-    assert!(
-        detail == "result.json cannot be read: try again"
-            || detail
-                == "the blob store refuses to give result.json, and asking again does not help: the \
-                    gateway's operator finds in its log why",
-        "{detail}"
-    );
+    let refused = "the blob store refuses to give result.json, and asking again does not help: the gateway's \
+                   operator finds in its log why";
+    assert_tells_only(&gateway, path, refused).await;
+    eventually("the log says why", async || {
+        let log = gateway.log();
+        match log.contains("AccessDenied") {
+            true => Ok(()),
+            false => Err(log),
+        }
+    })
+    .await;
     server.faults().clear();
     assert_eq!(gateway.get(path).await.status, 200);
 }

@@ -19,7 +19,8 @@ pub const MAX_CONCURRENT_REQUESTS: usize = 128;
 /// alone can take all. Behind a proxy all have the proxy's address.
 pub const REQUESTS_PER_ADDRESS: usize = MAX_CONCURRENT_REQUESTS / 2;
 
-/// Of those, at most so many with a body that is long and still coming.
+/// Of those, at most so many with a body that is long and still coming. Of the requests of one address, too,
+/// these are half at most: however slowly they come, others who share it are answered.
 pub const MAX_COMING_REQUESTS: usize = MAX_CONCURRENT_REQUESTS / 2;
 
 /// Besides those, requests for the path that says whether the app is well.
@@ -56,7 +57,7 @@ pub struct Places {
 /// One request's place, until it is dropped.
 #[derive(Debug)]
 pub struct Place {
-    _permits: [Option<OwnedSemaphorePermit>; 3],
+    _permits: [Option<OwnedSemaphorePermit>; 4],
     _address: Option<Visit>,
 }
 
@@ -91,7 +92,7 @@ impl Places {
             Kind::Health => {
                 let permit = in_time(&self.health, Over::Requests).await?;
                 return Ok(Place {
-                    _permits: [Some(permit), None, None],
+                    _permits: [Some(permit), None, None, None],
                     _address: None,
                 });
             }
@@ -99,7 +100,14 @@ impl Places {
         };
         let address = peer.map(|peer| self.addresses.visit(peer, self.per_address));
         let of_address = match &address {
-            Some(visit) => Some(in_time(&visit.places, Over::RequestsPerAddress).await?),
+            // Who waits here takes nothing from those that have their body.
+            Some(visit) if !is_whole => {
+                Some(in_time(&visit.places.coming, Over::RequestsPerAddress).await?)
+            }
+            _ => None,
+        };
+        let among_all = match &address {
+            Some(visit) => Some(in_time(&visit.places.all, Over::RequestsPerAddress).await?),
             None => None,
         };
         let coming = match is_whole {
@@ -108,7 +116,7 @@ impl Places {
         };
         let permit = in_time(&self.all, Over::Requests).await?;
         Ok(Place {
-            _permits: [Some(permit), coming, of_address],
+            _permits: [Some(permit), coming, of_address, among_all],
             _address: address,
         })
     }
@@ -118,10 +126,18 @@ impl Places {
 #[derive(Clone, Debug, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, Visitors>>>);
 
+/// The places of one address.
+#[derive(Clone, Debug)]
+struct OfAddress {
+    all: Arc<Semaphore>,
+    /// Of those, for requests whose body is still coming.
+    coming: Arc<Semaphore>,
+}
+
 /// What one address has.
 #[derive(Debug)]
 struct Visitors {
-    places: Arc<Semaphore>,
+    places: OfAddress,
     /// Requests that have a place or wait for one.
     count: usize,
 }
@@ -131,21 +147,24 @@ struct Visitors {
 struct Visit {
     addresses: Addresses,
     address: IpAddr,
-    places: Arc<Semaphore>,
+    places: OfAddress,
 }
 
 impl Addresses {
     fn visit(&self, address: IpAddr, places: usize) -> Visit {
         let mut all = self.lock();
         let visitors = all.entry(address).or_insert_with(|| Visitors {
-            places: Arc::new(Semaphore::new(places)),
+            places: OfAddress {
+                all: Arc::new(Semaphore::new(places)),
+                coming: Arc::new(Semaphore::new((places / 2).max(1))),
+            },
             count: 0,
         });
         visitors.count += 1;
         Visit {
             addresses: self.clone(),
             address,
-            places: Arc::clone(&visitors.places),
+            places: visitors.places.clone(),
         }
     }
 
@@ -233,5 +252,31 @@ mod tests {
         }
         assert_eq!(places.take(coming).await.unwrap_err(), Over::Requests);
         places.take(of("10.0.0.1")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn bodies_that_come_slowly_leave_places_to_others_of_their_address() {
+        let places = Arc::new(Places::with_wait(4, Duration::from_secs(20)));
+        let coming = Kind::Other {
+            peer: Some("10.0.0.1".parse().unwrap()),
+            is_whole: false,
+        };
+        let first = places.take(coming).await.unwrap();
+        let second = places.take(coming).await.unwrap();
+        let waiting: Vec<_> = (0..10)
+            .map(|_| {
+                let places = Arc::clone(&places);
+                tokio::spawn(async move { places.take(coming).await.map(drop) })
+            })
+            .collect();
+        while places.addresses.lock().values().any(|one| one.count < 12) {
+            tokio::task::yield_now().await;
+        }
+        let third = places.take(of("10.0.0.1")).await.unwrap();
+        let fourth = places.take(of("10.0.0.1")).await.unwrap();
+        drop((first, second, third, fourth));
+        for one in waiting {
+            one.await.unwrap().unwrap();
+        }
     }
 }

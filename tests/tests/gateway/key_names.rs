@@ -22,7 +22,7 @@ const WALKS: [&str; 32] = [
     "%252e%252e%252fescaped",
     "..%c0%af..",
     "...",
-    "%2e%2e%2e",
+    "%2e%2e%2e%2e",
     "a%2e%2e",
     "..a",
     ".hidden",

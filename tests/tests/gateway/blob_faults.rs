@@ -164,7 +164,7 @@ async fn fault_20_a_blob_store_that_is_slow_is_given_up_before_the_call_is() {
 #[tokio::test]
 async fn fault_20_a_blob_store_that_only_reads_is_asked_once_for_a_batch() {
     let asr = Asr::start().await;
-    let settings = Settings::with_asr(&asr).set("S3_TIMEOUT_MS", "5000");
+    let settings = Settings::with_asr(&asr).set("S3_TIMEOUT_MS", "10000");
     let gateway = Gateway::start_on_s3(settings).await;
     let server = gateway.blobs().server().expect("a server");
     let mut other = Recorded::new("fault-20-read", "teacher", MARK);

@@ -132,7 +132,12 @@ impl Gateway {
 
     /// As [`Gateway::start`], on a Redis server of its own, to start others beside it.
     pub async fn start_on_redis(settings: Settings) -> Self {
-        Self::start_with_store(Kind::Redis, move |state| {
+        Self::start_on(Kind::Redis, settings).await
+    }
+
+    /// As [`Gateway::start`], with a store of this kind, whatever the run asks for.
+    pub async fn start_on(kind: Kind, settings: Settings) -> Self {
+        Self::start_with_store(kind, move |state| {
             let mut command = up(state);
             command.envs(&settings.0);
             command

@@ -170,8 +170,9 @@ async fn with_power_in_mind_a_session_is_stored_where_the_disk_is_waited_for() {
     let settings = Settings::with_asr(&asr).set("STORE_SYNC", "power");
     let state = tempfile::tempdir().unwrap();
     let [(name, config)] = told_of(state.path(), &server);
+    // The first is told of no server, whatever stores the run is about.
     for settings in [settings.clone(), settings.set(name, &config)] {
-        let gateway = Gateway::start(settings).await;
+        let gateway = Gateway::start_on(Kind::Sqlite, settings).await;
         let mut stream = Recorded::new("power", "teacher", TEACHER);
         let mut socket = gateway.open("power", "teacher").await;
         stream.store(&mut socket, 1..=3).await;

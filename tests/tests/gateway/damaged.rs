@@ -79,7 +79,11 @@ async fn a_damaged_record_is_told_without_what_is_in_it() {
     );
     eventually("the log says what it is", async || {
         let log = gateway.log();
-        let said = ["damaged", "stored ingest record is damaged", "EOF while parsing"];
+        let said = [
+            "damaged",
+            "stored ingest record is damaged",
+            "EOF while parsing",
+        ];
         match said.iter().all(|text| log.contains(text)) {
             true => Ok(()),
             false => Err(log),

@@ -97,7 +97,6 @@ impl Store {
     ///
     /// # Panics
     /// It is SQLite.
-    #[must_use]
     pub fn server(&self) -> MutexGuard<'_, RedisServer> {
         match self {
             Self::Redis(server) => server.lock().unwrap_or_else(PoisonError::into_inner),

@@ -132,6 +132,9 @@ impl Opening<'_> {
     }
 }
 
+/// The host's environment: a variable's value by its name.
+pub type Environment<'a> = dyn Fn(&str) -> Option<String> + std::marker::Sync + 'a;
+
 impl Stores {
     /// Opens all stores that components of the app name; they are measured if there are figures. The host's
     /// own settings for them are read from `environment` and `given`.
@@ -145,10 +148,7 @@ impl Stores {
         state_dir: Option<&Path>,
         runtime_config: Option<&Path>,
         metrics: Option<&Metrics>,
-        (environment, given): (
-            &(dyn Fn(&str) -> Option<String> + std::marker::Sync),
-            &Overrides,
-        ),
+        (environment, given): (&Environment<'_>, &Overrides),
     ) -> anyhow::Result<Self> {
         let default_config = app_dir.join(DEFAULT_RUNTIME_CONFIG);
         let runtime_config =

@@ -30,9 +30,9 @@ impl Verdict {
     pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
         let query = request.uri().query().unwrap_or_default();
         let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
-        match request.method() {
-            &Method::POST if query.split('=').next() == Some("delete") => Some(Self::Removal),
-            &Method::POST if names.any(|name| name == "uploadId") => Some(Self::Completion),
+        match *request.method() {
+            Method::POST if query.split('=').next() == Some("delete") => Some(Self::Removal),
+            Method::POST if names.any(|name| name == "uploadId") => Some(Self::Completion),
             _ => None,
         }
     }

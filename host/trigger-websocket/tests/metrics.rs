@@ -95,9 +95,7 @@ async fn what_the_app_counts_is_shown_and_what_it_gets_wrong_costs_it_nothing() 
         &host,
         &[("gateway_backlog", 3.0), ("gateway_backlog_max", 3.0)],
     );
-    for lane in ["lane-one", "lane-other"] {
-        assert!(!text.contains(lane), "{lane}: {text}");
-    }
+    assert!(!text.contains("lane-"), "{text}");
     host.stop();
 }
 

@@ -268,7 +268,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            Answered::read(500, &bytes);
+            let _ = Answered::read(500, &bytes);
         }
 
         #[test]

@@ -110,7 +110,7 @@ mod tests {
 
         #[test]
         fn no_value_panics(value in "\\PC{0,20}|=[?]utf-8[?][qbQB][?][=a-f0-9_]{0,9}[?]=") {
-            decode(&value);
+            let _ = decode(&value);
         }
     }
 }

@@ -28,12 +28,17 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// None where the status says all.
     pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
+        if request.method() != Method::POST {
+            return None;
+        }
         let query = request.uri().query().unwrap_or_default();
         let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
-        match request.method() {
-            &Method::POST if query.split('=').next() == Some("delete") => Some(Self::Removal),
-            &Method::POST if names.any(|name| name == "uploadId") => Some(Self::Completion),
-            _ => None,
+        if query.split('=').next() == Some("delete") {
+            Some(Self::Removal)
+        } else if names.any(|name| name == "uploadId") {
+            Some(Self::Completion)
+        } else {
+            None
         }
     }
 

@@ -317,19 +317,26 @@ async fn what_strangers_do_is_told_apart_until_they_are_known() {
         .set_timer("lane", "patience", Duration::ZERO)
         .unwrap();
     eventually("a timer rings", || batches() == 3).await;
+    let silent = client(&server, "lane", Standing::Unknown).await;
+    eventually("it is told of", || batches() == 4).await;
+    drop(silent);
+    eventually("its end is told", || batches() == 5).await;
+    // Who has said something is not read before it is settled, so only we can end it.
+    let token = accepted(&server, "lane").remove(0);
+    server.lanes.close(&token, 1008, "").unwrap();
     drop(one);
-    eventually("its end is told", || batches() == 4).await;
-    assert_eq!(of_strangers(), 4);
+    eventually("its end is told", || batches() == 6).await;
+    assert_eq!(of_strangers(), 6);
 
     let mut other = client(&server, "lane", Standing::Unknown).await;
-    eventually("it is told of", || batches() == 5).await;
-    assert_eq!(of_strangers(), 5);
-    let token = accepted(&server, "lane").remove(1);
+    eventually("it is told of", || batches() == 7).await;
+    assert_eq!(of_strangers(), 7);
+    let token = accepted(&server, "lane").remove(2);
     server.lanes.settle(&token, Some(&account("s"))).unwrap();
     other.send(Message::text("it is me")).await.unwrap();
-    eventually("it is heard", || batches() == 6).await;
+    eventually("it is heard", || batches() == 8).await;
     let third = client(&server, "lane", Standing::Unknown).await;
-    eventually("it is told of", || batches() == 7).await;
+    eventually("it is told of", || batches() == 9).await;
     drop((other, third));
     eventually("the ends are told", || server.lanes.stats().lanes == 0).await;
     server.lanes.post("lane", vec![1].into()).unwrap();

@@ -7,13 +7,17 @@ use http_body_util::{BodyExt, Full};
 use crate::Body;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+/// What is refused now is not for a cache: 404 and 405 may be kept where nothing is said.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// `{"detail": ...}`.
 pub(crate) fn error(status: StatusCode, detail: &str) -> Response<Body> {
     let body = serde_json::json!({ "detail": detail }).to_string();
     let mut response = Response::new(whole(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
     response
 }
 

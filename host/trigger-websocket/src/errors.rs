@@ -1,6 +1,6 @@
 //! The answers that the host itself gives to HTTP requests.
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 /// The component failed; why is in the log only.
@@ -75,6 +75,10 @@ fn answer(status: StatusCode, body: &'static str) -> Response<&'static str> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, json);
+    // 404 and 405 may be kept by a cache where nothing is said.
+    let no_store = HeaderValue::from_static("no-store");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, json);
+    headers.insert(CACHE_CONTROL, no_store);
     response
 }

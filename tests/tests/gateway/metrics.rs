@@ -105,6 +105,15 @@ async fn figures_say_what_happened_and_name_nobody() {
     assert_eq!(ended.total("host_component_failures_total"), 0.0);
     assert_eq!(ended.total("host_store_errors_total"), 0.0);
 
+    // The host takes 16 MiB, the app 1 MiB.
+    let large = json!({ "interviewer": "x".repeat(1 << 20) });
+    let config = format!("/v1/sessions/{session}/config");
+    assert_eq!(gateway.post(&config, &large).await.status, 413);
+    shows(&gateway, "a body over the app's limit", |now| {
+        now.value("gateway_limit_hits_total", &[("limit", "body-bytes")]) == 1.0
+    })
+    .await;
+
     stream.close().await;
     shows(&gateway, "the socket is gone", |now| {
         now.value("host_sockets", &[("side", "in")]) == 0.0

@@ -36,13 +36,17 @@ impl Origins {
     /// Reads the list.
     ///
     /// # Errors
-    /// The first entry that is wrong.
+    /// The first entry that is wrong. A text of nothing but separators is wrong, as it is of keys: whoever
+    /// wrote it meant to name pages, and without a list those of all origins may open WebSockets.
     pub fn parse(text: &str) -> Result<Self, BadOrigins> {
         let entries = text.split(|c: char| c == ',' || c.is_whitespace());
         let mut origins = Vec::new();
         for (at, entry) in entries.filter(|entry| !entry.is_empty()).enumerate() {
             let origin = normal(entry).filter(|_| at < MAX_ORIGINS);
             origins.push(origin.ok_or(BadOrigins { entry: at + 1 })?);
+        }
+        if origins.is_empty() && !text.trim().is_empty() {
+            return Err(BadOrigins { entry: 1 });
         }
         Ok(Self(origins))
     }
@@ -191,12 +195,13 @@ mod tests {
         ] {
             assert!(!origins.allow(other), "{other}");
         }
-        assert!(Origins::parse(" , ").unwrap().is_empty());
+        assert!(Origins::parse(" ").unwrap().is_empty());
     }
 
     #[test]
     fn what_is_no_origin() {
         for (list, entry) in [
+            (" , ", 1),
             ("*", 1),
             ("null", 1),
             ("https://a.example *", 2),

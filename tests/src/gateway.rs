@@ -357,6 +357,16 @@ impl Gateway {
         self.log.text()
     }
 
+    /// Waits until it has said this. What it writes is read beside the test, also after its end, so
+    /// that one look at [`Self::log`] shows only what is *not* there.
+    pub async fn says(&self, text: &str) {
+        eventually(&format!("the log says {text:?}"), async || {
+            let log = self.log();
+            if log.contains(text) { Ok(()) } else { Err(log) }
+        })
+        .await;
+    }
+
     /// `kill -9`.
     pub async fn kill(&mut self) {
         let Process { mut child, .. } = self.process.take().expect("it runs");

@@ -308,11 +308,7 @@ async fn fault_20_a_bucket_that_is_not_there_stops_the_start_and_a_server_that_i
     let server = gateway.blobs().server().expect("a server");
     server.faults().always(None, BUSY);
     gateway.restart().await;
-    let log = gateway.log();
-    assert!(
-        log.contains("nothing can be stored until it is back"),
-        "{log}"
-    );
+    gateway.says("nothing can be stored until it is back").await;
     gateway.blobs().server().expect("a server").faults().clear();
     let mut recorded = Recorded::new("fault-20-start", "teacher", MARK);
     insist(&gateway, &mut recorded, 1).await;
@@ -323,6 +319,5 @@ async fn fault_20_a_bucket_that_is_not_there_stops_the_start_and_a_server_that_i
         .always(None, Fault::Refuse(404, "NoSuchBucket"));
     let status = gateway.restart_in_vain().await;
     assert_eq!(status.code(), Some(1));
-    let log = gateway.log();
-    assert!(log.contains("check the bucket's name"), "{log}");
+    gateway.says("check the bucket's name").await;
 }

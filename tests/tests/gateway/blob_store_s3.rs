@@ -177,7 +177,7 @@ async fn more_objects_than_a_page_has_are_removed_by_a_request_for_each() {
     let path = format!("/v1/sessions/{session}");
     let refused = gateway.delete(&path).await;
     assert!(refused.status >= 500, "{refused:?}");
-    logged(&gateway, "check the access key").await;
+    gateway.says("check the access key").await;
     server.faults().clear();
     let deleted = gateway.delete(&path).await.ok();
     assert_eq!(deleted["removed_objects"], 1_100);
@@ -193,7 +193,7 @@ async fn more_objects_than_a_page_has_are_removed_by_a_request_for_each() {
     let refused = gateway.delete(&path).await;
     assert!(refused.status >= 500, "{refused:?}");
     assert!(server.object("interviews", other).is_some(), "another's");
-    logged(&gateway, "whose key another program made").await;
+    gateway.says("whose key another program made").await;
     server.delete("interviews", &theirs);
     let _ = gateway.delete(&path).await.ok();
 }
@@ -258,18 +258,9 @@ async fn a_wrong_key_is_said() {
     let answer = stream.answer().await;
     assert_eq!(answer["type"], "error", "{answer}");
     let says = "it answered 403 SignatureDoesNotMatch: check the access key and what it may do";
-    logged(&gateway, says).await;
+    gateway.says(says).await;
     let log = gateway.log();
     assert!(!log.contains(WRONG), "{log}");
-}
-
-/// The log comes by itself, not with the answer.
-async fn logged(gateway: &Gateway, says: &str) {
-    eventually(says, async || {
-        let log = gateway.log();
-        if log.contains(says) { Ok(()) } else { Err(log) }
-    })
-    .await;
 }
 
 /// What differs between the two manifests is what the bucket needs.

@@ -67,7 +67,7 @@ impl Stream<'_> {
             Ok(ClientFrame::Close { reason }) => {
                 let answer = Closing::new(self.role, &reason).to_json();
                 self.outbox.push(socket, answer);
-                self.outbox.close(socket, reason);
+                self.outbox.close(socket, &reason);
                 return Ok(());
             }
         };
@@ -86,7 +86,9 @@ impl Stream<'_> {
             Ok(()) => self.outbox.push(socket, auth_ok().to_owned()),
             Err(denied) => {
                 self.clients.remove(socket);
-                doors::turn_away(socket, denied.reason());
+                doors::count(denied.reason());
+                // What it was before is acknowledged first.
+                self.outbox.turn_away(socket);
             }
         }
         Ok(())

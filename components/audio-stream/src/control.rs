@@ -23,6 +23,7 @@ impl Stream<'_> {
         let Some(call) = message.call else {
             match parsed {
                 Ok(LaneMessage::Resume {}) => self.resume(),
+                Ok(LaneMessage::TakeBack { of, seconds }) => self.take_back(of, seconds).await,
                 other => self.log(&format!("nobody awaits a message of a stream: {other:?}")),
             }
             return Ok(());

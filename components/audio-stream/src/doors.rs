@@ -21,7 +21,7 @@ pub const NARROW: &str = "client narrow";
 const TIMER: &str = "key ";
 /// Closing who may not come in. The reason is the same whatever was wrong.
 const POLICY: u16 = 1008;
-const UNAUTHORIZED: &str = "unauthorized";
+pub const UNAUTHORIZED: &str = "unauthorized";
 /// Closing for whom there is no place.
 const TRY_LATER: u16 = 1013;
 

@@ -19,6 +19,7 @@ mod resume;
 mod roles;
 mod settings;
 mod stream;
+mod take_back;
 mod transcript;
 mod windows;
 

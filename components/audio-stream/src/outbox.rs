@@ -2,8 +2,9 @@
 
 use crate::bindings::realtime::sockets::types::Payload;
 use crate::bindings::realtime::sockets::{lanes, sockets};
+use crate::doors::UNAUTHORIZED;
 
-/// Closing after an answer that the peer would not read.
+/// Closing after an answer that the peer would not read, or who may not be here.
 const POLICY: u16 = 1008;
 /// An orderly end.
 const NORMAL: u16 = 1000;
@@ -12,7 +13,7 @@ const NORMAL: u16 = 1000;
 struct Mail {
     socket: String,
     payloads: Vec<Payload>,
-    close: Option<String>,
+    close: Option<(u16, String)>,
 }
 
 #[derive(Default)]
@@ -24,8 +25,13 @@ impl Outbox {
     }
 
     /// Closes the socket after its answers.
-    pub fn close(&mut self, socket: &str, reason: String) {
-        self.mail(socket).close = Some(reason);
+    pub fn close(&mut self, socket: &str, reason: &str) {
+        self.mail(socket).close = Some((NORMAL, reason.to_owned()));
+    }
+
+    /// Closes the socket of one who may not be here, after the answers to what was before.
+    pub fn turn_away(&mut self, socket: &str) {
+        self.mail(socket).close = Some((POLICY, UNAUTHORIZED.to_owned()));
     }
 
     /// Whether the socket is being closed: what its client sent after that is not served.
@@ -58,8 +64,8 @@ impl Outbox {
             if let Err(sockets::Error::Full) = sockets::send(&mail.socket, &mail.payloads) {
                 let reason = "answers are not read: read them while sending";
                 let _ = sockets::close(&mail.socket, POLICY, reason);
-            } else if let Some(reason) = mail.close {
-                let _ = sockets::close(&mail.socket, NORMAL, &reason);
+            } else if let Some((code, reason)) = mail.close {
+                let _ = sockets::close(&mail.socket, code, &reason);
             }
         }
     }

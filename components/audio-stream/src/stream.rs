@@ -4,7 +4,7 @@
 
 use interview_doors::{Grant, auth_ok};
 use interview_session::id::SessionId;
-use interview_session::ingest::{Decision, IngestRecord};
+use interview_session::ingest::IngestRecord;
 use interview_session::lane::Lane;
 use interview_session::role::StreamRole;
 use interview_session::seq::Seq;
@@ -16,7 +16,6 @@ use crate::audio::FreshAudio;
 use crate::bindings::interview::gateway::asr_bridge::{
     Action, Closed, Input, OpenFailed, Opened, Stored, Text, WindowAction,
 };
-use crate::bindings::interview::gateway::finalization;
 use crate::bindings::interview::gateway::session_state::{self, Listening, StreamChanges};
 use crate::bindings::realtime::sockets::timers;
 use crate::bindings::realtime::sockets::types::{Event, Frames, Payload};
@@ -59,7 +58,7 @@ pub struct Stream<'a> {
     /// Those that are in the blob store and in no commit yet.
     pub put: Vec<Seq>,
     /// When the session began, as this batch found it.
-    created_at: Option<u64>,
+    pub created_at: Option<u64>,
     pub settings: Settings,
     pub clients: Clients,
     pub bridge: Bridge,
@@ -99,8 +98,8 @@ async fn handle_batch(
 ) -> Result<(), String> {
     let mut stream = Stream::load(session, role)?;
     let handled = stream.take_all(events).await;
-    if handled.is_err() && !stream.put.is_empty() {
-        stream.take_back().await;
+    if handled.is_err() {
+        stream.ask_to_take_back();
     }
     handled
 }
@@ -160,39 +159,6 @@ impl<'a> Stream<'a> {
             self.take(event).await?;
         }
         self.turn().await
-    }
-
-    /// Removes the seconds that were put and that no record names, if the session that they were put for is
-    /// not there any more: it was deleted meanwhile, by way of another host. One that is there keeps them, to
-    /// be written over with the same when they are sent again.
-    async fn take_back(&mut self) {
-        let records = match session_state::load_stream(self.session.as_str(), roles::wit(self.role))
-        {
-            Ok(records) => records,
-            Err(error) => {
-                return self.log(&format!("seconds stay that no record names: {error:?}"));
-            }
-        };
-        if records.created_at.is_some() && records.created_at == self.created_at {
-            return;
-        }
-        let Ok(ingest) = IngestRecord::load(records.ingest.as_deref(), self.never) else {
-            return;
-        };
-        for seq in std::mem::take(&mut self.put) {
-            if matches!(ingest.decide(seq.into()), Decision::Duplicate(_)) {
-                self.log(&format!(
-                    "second {seq} of a deleted session was stored over one of the session that has its id now"
-                ));
-                continue;
-            }
-            let (session, role) = (self.session.as_str().into(), roles::wit(self.role));
-            if let Err(error) = finalization::delete_chunk(session, role, seq.get()).await {
-                self.log(&format!(
-                    "second {seq} of a deleted session stays: {error:?}"
-                ));
-            }
-        }
     }
 
     async fn take(&mut self, event: Event) -> Result<(), String> {
@@ -292,9 +258,11 @@ impl<'a> Stream<'a> {
             return Ok(());
         }
         for payload in payloads {
-            if !self.outbox.is_closing(socket) {
-                self.client_frame(socket, payload).await?;
+            // A frame before this one may have ended it.
+            if self.outbox.is_closing(socket) {
+                break;
             }
+            self.client_frame(socket, payload).await?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use object_store::{Error, GetOptions, GetRange, GetResultPayload, ObjectStore, O
 use xattr::FileExt;
 
 use crate::error::io_kind;
+use crate::flush;
 use crate::key::{self, Key, SIDECAR_SUFFIX};
 use crate::letter_case;
 use crate::metadata::Description;
@@ -34,7 +35,7 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn open(root: &Path, sync: Sync) -> Result<Self, BlobError> {
-        std::fs::create_dir_all(root).map_err(|error| {
+        flush::make_directory(root, sync).map_err(|error| {
             BlobError::Unavailable(format!("the directory {}: {error}", root.display()))
         })?;
         letter_case::check(root)?;
@@ -178,12 +179,19 @@ impl Directory {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        let (path, sync) = (self.store.path_to_filesystem(&key.object)?, self.sync);
+        blocking(move || flush::names_beside(&path, sync).map_err(removal_error)).await
     }
 
     pub(crate) async fn delete_prefix(&self, prefix: &str) -> Result<u32, BlobError> {
         let path = self.store.path_to_filesystem(&key::parse_prefix(prefix)?)?;
-        blocking(move || removal::remove_below(&path).map_err(removal_error)).await
+        let sync = self.sync;
+        let remove = move || {
+            let objects = removal::remove_below(&path)?;
+            flush::names_beside(&path, sync)?;
+            Ok(objects)
+        };
+        blocking(move || remove().map_err(removal_error)).await
     }
 
     pub(crate) async fn exists(&self, key: &str) -> Result<bool, BlobError> {

@@ -36,6 +36,7 @@
 
 mod directory;
 mod error;
+mod flush;
 mod key;
 mod letter_case;
 mod metadata;

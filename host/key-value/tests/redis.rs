@@ -395,7 +395,17 @@ async fn a_full_server_and_another_programs_key_are_told_apart() {
         }
     }
     assert!(full);
-    store.delete("large-0").await.unwrap();
+    // A connection that breaks now can be made again, and what makes room works.
+    ask::<()>(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    ask::<i64>(&server, &["CLIENT", "KILL", "TYPE", "normal"]).await;
+    assert!(store.get("large-0").await.unwrap().is_some());
+    let claim = store.claim("lane").await.unwrap();
+    assert_eq!(store.lost(&[claim.clone()]).await.unwrap(), []);
+    let written = store.set("b", b"1").await;
+    assert!(matches!(written, Err(KvError::Full { .. })), "{written:?}");
+    let under_claim = store.under(&claim).unwrap();
+    under_claim.delete("large-0").await.unwrap();
+    ask::<()>(&server, &["CONFIG", "SET", "maxmemory", "4mb"]).await;
     store.set("a", b"new").await.unwrap();
 
     ask::<()>(&server, &["LPUSH", "app:list", "x"]).await;

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 
 use crate::{
-    Standing, close_frame,
+    Over, Standing, close_frame,
     connection::{self, End},
     events::Event,
     handle::Side,
@@ -28,7 +28,13 @@ impl Registry {
             Ok(registration) => registration,
             Err(no_place) => {
                 let (code, reason) = refusal(no_place);
-                tracing::warn!(lane, reason, "a client socket was refused");
+                // Who has shown no key may come as often as he likes: he is counted.
+                match no_place {
+                    NoPlace::TooMany(Over::UnknownPlaces) => {
+                        tracing::debug!(lane, reason, "a client socket was refused");
+                    }
+                    _ => tracing::warn!(lane, reason, "a client socket was refused"),
+                }
                 if let NoPlace::TooMany(over) = no_place {
                     self.counters.over.add(over);
                 }

@@ -1,5 +1,6 @@
 //! The command line. Only its shape: what the options do is elsewhere.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -124,11 +125,11 @@ pub struct RunOptions {
 
     /// Set a variable of the app; goes before the environment. Can be given again.
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
-    pub variable: Vec<(String, String)>,
+    pub variable: Vec<Assignment>,
 
     /// Set an environment variable of all components. Can be given again.
     #[arg(short = 'e', long, value_name = "NAME=VALUE", value_parser = assignment)]
-    pub env: Vec<(String, String)>,
+    pub env: Vec<Assignment>,
 
     /// Leave what the components print out of the log.
     #[arg(short = 'q', long)]
@@ -184,10 +185,35 @@ fn seconds_above_zero(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+fn assignment(text: &str) -> Result<Assignment, String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if !name.is_empty() => Ok(Assignment {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        }),
         _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+/// `NAME=VALUE`. The value may be a key: it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// What is set.
+    pub name: String,
+    /// To what.
+    pub value: String,
+}
+
+impl Assignment {
+    /// Name and value.
+    pub fn pair(&self) -> (String, String) {
+        (self.name.clone(), self.value.clone())
+    }
+}
+
+impl fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=<value>", self.name)
     }
 }
 
@@ -237,7 +263,13 @@ mod tests {
     fn variables_are_assignments() {
         let up = up(&["--variable", "a=b=c", "--variable", "empty="]);
         let expected = [("a", "b=c"), ("empty", "")].map(|(n, v)| (n.to_owned(), v.to_owned()));
-        assert_eq!(up.run.variable, expected);
+        let set: Vec<_> = up.run.variable.iter().map(Assignment::pair).collect();
+        assert_eq!(set, expected);
+        let shown = format!("{up:?}");
+        assert!(
+            shown.contains("a=<value>") && !shown.contains("b=c"),
+            "{shown}"
+        );
         let broken = ["trigger-websocket", "up", "--variable", "nothing"];
         assert!(
             Cli::try_parse_from(broken)

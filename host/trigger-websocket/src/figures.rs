@@ -126,29 +126,53 @@ pub fn show_connections(metrics: &Metrics, connections: Connections) {
     });
 }
 
+/// Whose limit one is.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// Of the port.
+    Port(listener::Over),
+    /// Of a request.
+    Request(crate::over::Over),
+    /// Of a lane and its sockets.
+    Lane(lanes::Over),
+}
+
 /// The words that `host_limit_hits_total` has for limits.
-pub const LIMITS: [&str; 20] = [
-    "connections",
-    "connections-per-address",
-    "headers",
-    "header-time",
-    "tls-handshake-time",
-    "body-bytes",
-    "body-time",
-    "requests",
-    "requests-per-address",
-    "response-unread-time",
-    "message-bytes",
-    "lane-queue",
-    "lanes",
-    "lane-sockets",
-    "unknown-sockets",
-    "unknown-bytes",
-    "key-sockets",
-    "unread",
-    "unread-time",
-    "silence",
-];
+pub const LIMITS: [(&str, Limit); 20] = {
+    use Limit::{Lane, Port, Request};
+    use lanes::Over as OfLane;
+    use listener::Over as OfPort;
+
+    use crate::over::Over as OfRequest;
+    [
+        ("connections", Port(OfPort::Connections)),
+        (
+            "connections-per-address",
+            Port(OfPort::ConnectionsPerAddress),
+        ),
+        ("headers", Port(OfPort::Headers)),
+        ("header-time", Port(OfPort::HeaderTime)),
+        ("tls-handshake-time", Port(OfPort::TlsHandshakeTime)),
+        ("body-bytes", Request(OfRequest::BodyBytes)),
+        ("body-time", Request(OfRequest::BodyTime)),
+        ("requests", Request(OfRequest::Requests)),
+        (
+            "requests-per-address",
+            Request(OfRequest::RequestsPerAddress),
+        ),
+        ("response-unread-time", Port(OfPort::WriteStall)),
+        ("message-bytes", Lane(OfLane::MessageBytes)),
+        ("lane-queue", Lane(OfLane::LaneQueue)),
+        ("lanes", Lane(OfLane::Lanes)),
+        ("lane-sockets", Lane(OfLane::LanePlaces)),
+        ("unknown-sockets", Lane(OfLane::UnknownPlaces)),
+        ("unknown-bytes", Lane(OfLane::UnknownBytes)),
+        ("key-sockets", Lane(OfLane::AccountPlaces)),
+        ("unread", Lane(OfLane::Unread)),
+        ("unread-time", Lane(OfLane::WriteStall)),
+        ("silence", Lane(OfLane::Silence)),
+    ]
+};
 
 /// From now on the figures show who was over which limit, and who broke which protocol.
 pub fn show_limits(
@@ -157,37 +181,16 @@ pub fn show_limits(
     lanes: &Lanes,
     requests: Arc<Overs>,
 ) {
-    use lanes::Over as Lane;
-    use listener::Over as Port;
-
-    use crate::over::Over as Request;
-
     let lanes = lanes.clone();
     metrics.sample(move |sample| {
-        let port = |over| connections.over(over);
-        let counts = [
-            port(Port::Connections),
-            port(Port::ConnectionsPerAddress),
-            port(Port::Headers),
-            port(Port::HeaderTime),
-            port(Port::TlsHandshakeTime),
-            requests.get(Request::BodyBytes),
-            requests.get(Request::BodyTime),
-            requests.get(Request::Requests),
-            requests.get(Request::RequestsPerAddress),
-            port(Port::WriteStall),
-            lanes.over(Lane::MessageBytes),
-            lanes.over(Lane::LaneQueue),
-            lanes.over(Lane::Lanes),
-            lanes.over(Lane::LanePlaces),
-            lanes.over(Lane::UnknownPlaces),
-            lanes.over(Lane::UnknownBytes),
-            lanes.over(Lane::AccountPlaces),
-            lanes.over(Lane::Unread),
-            lanes.over(Lane::WriteStall),
-            lanes.over(Lane::Silence),
-        ];
-        let series: Vec<_> = LIMITS.into_iter().zip(counts).collect();
+        let series = LIMITS.map(|(word, limit)| {
+            let count = match limit {
+                Limit::Port(over) => connections.over(over),
+                Limit::Request(over) => requests.get(over),
+                Limit::Lane(over) => lanes.over(over),
+            };
+            (word, count)
+        });
         sample.counters(
             "host_limit_hits",
             "How often a limit held somebody up or ended a connection",
@@ -199,16 +202,16 @@ pub fn show_limits(
             "Connections that ended because a peer broke a protocol",
             "protocol",
             &[
-                ("tls", port(Port::Tls)),
-                ("http", port(Port::Http)),
-                ("websocket", lanes.over(Lane::Protocol)),
-                ("utf-8", lanes.over(Lane::Utf8)),
+                ("tls", connections.over(listener::Over::Tls)),
+                ("http", connections.over(listener::Over::Http)),
+                ("websocket", lanes.over(lanes::Over::Protocol)),
+                ("utf-8", lanes.over(lanes::Over::Utf8)),
             ],
         );
         sample.counter(
             "host_lane_messages_refused",
             "Messages to lanes that had as many waiting as permitted",
-            lanes.over(Lane::LaneMessages),
+            lanes.over(lanes::Over::LaneMessages),
         );
     });
 }

@@ -4,7 +4,7 @@
 //!
 //! This file decides which claims are held and when; what a claim is, the store says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ const KEEP: Duration = Duration::from_secs(60);
 pub struct LaneClaims {
     store: RedisStore,
     held: Mutex<HashMap<Arc<str>, Held>>,
+    /// Claims that are this host's in the store and that it did not know of when it looked the last time.
+    strays: Mutex<HashSet<Claim>>,
 }
 
 struct Held {
@@ -53,6 +55,7 @@ impl LaneClaims {
         Arc::new(Self {
             store,
             held: Mutex::default(),
+            strays: Mutex::default(),
         })
     }
 
@@ -127,7 +130,9 @@ impl LaneClaims {
         }
     }
 
-    /// Gives up the lanes that other hosts have taken, and the claims that are of no use any more.
+    /// Gives up the lanes that other hosts have taken, and the claims that are of no use any more: those that
+    /// are not needed, and those that the store made and never told of. As long as this host lives nobody else
+    /// would go on with such a lane.
     ///
     /// # Errors
     /// The store cannot be asked.
@@ -170,7 +175,35 @@ impl LaneClaims {
                 .collect()
         };
         self.store.release(&unused).await?;
+        if self.give_up_strays().await? {
+            seen = Seen::Vacant;
+        }
         Ok(seen)
+    }
+
+    /// Whether there were any. One that is seen for the first time may be on its way to who asked for it.
+    async fn give_up_strays(&self) -> Result<bool, KvError> {
+        let own = self.store.own().await?;
+        let strays: HashSet<Claim> = {
+            let held = self.held();
+            if held.len() >= MAX_CLAIMS {
+                return Ok(false);
+            }
+            let known: HashSet<&Claim> = held.values().map(|held| &held.claim).collect();
+            own.into_iter()
+                .filter(|claim| !known.contains(claim))
+                .collect()
+        };
+        let still: Vec<Claim> = self.strays().intersection(&strays).cloned().collect();
+        if !still.is_empty() {
+            tracing::warn!(
+                lanes = still.len(),
+                "lanes were claimed and the answer was lost: they are given up and looked at"
+            );
+            self.store.release(&still).await?;
+        }
+        *self.strays() = strays;
+        Ok(!still.is_empty())
     }
 
     /// Tells the others that this host has ended, so that they go on with its lanes at once and do not find
@@ -186,6 +219,10 @@ impl LaneClaims {
         &self.store
     }
 
+    fn strays(&self) -> MutexGuard<'_, HashSet<Claim>> {
+        self.strays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn held(&self) -> MutexGuard<'_, HashMap<Arc<str>, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -198,5 +235,64 @@ impl Held {
             used: Instant::now(),
             is_new: true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use lanes::Limits;
+    use redis_server::RedisServer;
+
+    use super::*;
+
+    struct Nowhere;
+
+    impl lanes::OutboundPolicy for Nowhere {
+        fn allows(&self, _url: &url::Url) -> bool {
+            false
+        }
+    }
+
+    async fn host(server: &RedisServer, name: &str) -> Arc<LaneClaims> {
+        let settings = key_value_store::RedisSettings {
+            url: server.url(),
+            prefix: "claims:".to_owned(),
+            host: name.to_owned(),
+            ca_file: None,
+            connect_timeout: Duration::from_secs(20),
+            response_timeout: Duration::from_secs(20),
+        };
+        LaneClaims::new(RedisStore::open(&settings).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_claim_whose_answer_was_lost_keeps_nobody_from_the_lane() {
+        let server = RedisServer::start();
+        let (one, other) = (host(&server, "one").await, host(&server, "other").await);
+        let lanes = Lanes::new(Limits::default(), Arc::new(Nowhere)).unwrap();
+        let known: Arc<str> = Arc::from("known");
+        one.hold(&known).await.unwrap();
+        // The server made it, and this host was told nothing.
+        one.store().claim("lane").await.unwrap();
+        assert!(!one.take_abandoned("lane").await.unwrap());
+        assert!(!other.take_abandoned("lane").await.unwrap(), "it lives");
+        assert_eq!(
+            one.look(&lanes).await.unwrap(),
+            Seen::Nothing,
+            "on its way?"
+        );
+        assert_eq!(one.look(&lanes).await.unwrap(), Seen::Vacant);
+        assert_eq!(one.look(&lanes).await.unwrap(), Seen::Nothing, "said once");
+        assert!(one.take_abandoned("lane").await.unwrap());
+        assert_eq!(one.look(&lanes).await.unwrap(), Seen::Nothing);
+        assert_eq!(
+            one.look(&lanes).await.unwrap(),
+            Seen::Nothing,
+            "it is known now"
+        );
+        assert!(one.has("lane") && one.has("known"));
+        assert!(!other.take_abandoned("known").await.unwrap());
     }
 }

@@ -236,6 +236,76 @@ mod tests {
     }
 
     #[test]
+    fn each_option_limits_what_it_says() {
+        let seconds = Duration::from_secs;
+        let all = [
+            ("--limit-connections", "11"),
+            ("--limit-connections-per-address", "12"),
+            ("--limit-header-bytes", "8193"),
+            ("--limit-headers", "14"),
+            ("--limit-header-seconds", "15"),
+            ("--limit-tls-handshake-seconds", "16"),
+            ("--limit-body-bytes", "17"),
+            ("--limit-body-idle-seconds", "18"),
+            ("--limit-requests-per-address", "19"),
+            ("--limit-message-bytes", "2000"),
+            ("--limit-lane-events", "21"),
+            ("--limit-lane-bytes", "2200"),
+            ("--limit-lane-sockets", "23"),
+            ("--limit-unread-bytes", "2400"),
+            ("--limit-unread-seconds", "25"),
+            ("--limit-memory-mib", "26"),
+            ("--socket-ping-seconds", "27"),
+            ("--socket-silence-seconds", "28"),
+        ];
+        let known = Only::command();
+        let known = known.get_arguments().filter(|one| one.get_id() != "help");
+        assert_eq!(all.len(), known.count(), "an option is not looked at here");
+        let limits = limits(&all.map(|(name, value)| [name, value]).concat());
+        limits.check().unwrap();
+        let port = limits.port(seconds(1));
+        assert_eq!(
+            (
+                port.connections,
+                port.connections_per_address,
+                port.header_bytes,
+                port.headers,
+                port.header_read,
+                port.tls_handshake,
+                port.write_stall,
+            ),
+            (11, 12, 8193, 14, seconds(15), seconds(16), seconds(25))
+        );
+        let body = limits.body();
+        assert_eq!((body.bytes, body.idle), (17, seconds(18)));
+        assert_eq!(limits.requests_per_address(), 19);
+        let lanes = limits.lanes();
+        assert_eq!(
+            (
+                lanes.inbound_message_bytes,
+                lanes.queue_events,
+                lanes.queue_bytes,
+                lanes.client_sockets_per_lane,
+                lanes.outbox_bytes,
+                lanes.write_stall,
+                lanes.ping_interval,
+                lanes.silence,
+            ),
+            (
+                2000,
+                21,
+                2200,
+                23,
+                2400,
+                seconds(25),
+                seconds(27),
+                seconds(28)
+            )
+        );
+        assert_eq!(limits.memory(), 26 << 20);
+    }
+
+    #[test]
     fn limits_that_do_not_go_together_are_refused() {
         let error = limits(&["--socket-ping-seconds", "60"]).check();
         let error = error.unwrap_err().to_string();
@@ -275,7 +345,7 @@ mod tests {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             assert_eq!(cells[2].replace(',', ""), default, "{row}");
         }
-        for limit in LIMITS {
+        for (limit, _) in LIMITS {
             assert!(page.contains(&format!("`{limit}`")), "{limit}");
         }
     }

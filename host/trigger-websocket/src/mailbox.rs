@@ -27,11 +27,16 @@ use crate::lane_claims::LaneClaims;
 /// the instances, so that however many of these wait for a slow service, clients and calls do not.
 pub const MAX_BACKGROUND_CALLS: usize = MAX_MAILBOX_INSTANCES / 4;
 
+/// Batches of sockets that have yet to show a key that are handled at a time: however many of these come, those
+/// who are known have instances left.
+pub const MAX_STRANGERS_CALLS: usize = MAX_MAILBOX_INSTANCES / 4;
+
 /// The mailbox component of the app.
 #[derive(Clone)]
 pub struct AppMailbox {
     pool: Arc<InstancePool>,
     background: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
     claims: Option<Arc<LaneClaims>>,
 }
 
@@ -42,6 +47,7 @@ impl AppMailbox {
             pool,
             claims,
             background: Arc::new(Semaphore::new(MAX_BACKGROUND_CALLS)),
+            strangers: Arc::new(Semaphore::new(MAX_STRANGERS_CALLS)),
         }
     }
 
@@ -127,9 +133,14 @@ impl Mailbox for AppMailbox {
     fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>> {
         let mailbox = self.clone();
         Box::pin(async move {
-            let _permit = match batch.is_awaited {
-                true => None,
-                false => Arc::clone(&mailbox.background).acquire_owned().await.ok(),
+            let places = match (batch.is_awaited, batch.is_of_strangers) {
+                (false, _) => Some(&mailbox.background),
+                (true, true) => Some(&mailbox.strangers),
+                (true, false) => None,
+            };
+            let _permit = match places {
+                Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+                None => None,
             };
             match &mailbox.claims {
                 Some(claims) => mailbox.handle_claimed(batch, claims).await,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -163,21 +163,27 @@ where
     /// # Errors
     /// It broke off, or is over a limit.
     pub async fn wait_for(mut body: LimitedBody<B>) -> Result<Self, Error> {
-        let mut early = VecDeque::new();
-        let mut bytes = 0;
-        while bytes < EARLY_BYTES && !body.is_end_stream() {
+        let mut data = BytesMut::new();
+        let mut trailers = None;
+        let mut is_whole = body.is_end_stream();
+        while !is_whole && data.len() < EARLY_BYTES {
             match std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
                 Some(frame) => {
-                    let frame = frame?;
-                    // An empty frame costs too.
-                    bytes += frame.data_ref().map_or(0, Bytes::len).max(MIN_FRAME_BYTES);
-                    early.push_back(frame);
+                    match frame?.into_data() {
+                        // Copied: a piece of one byte holds the whole buffer that it was read into.
+                        Ok(piece) => data.extend_from_slice(&piece),
+                        Err(other) => trailers = Some(other),
+                    }
+                    is_whole = body.is_end_stream();
                 }
-                None => return Ok(Self { early, rest: None }),
+                None => is_whole = true,
             }
         }
-        let rest = (!body.is_end_stream()).then_some(body);
-        Ok(Self { early, rest })
+        let data = (!data.is_empty()).then(|| Frame::data(data.freeze()));
+        Ok(Self {
+            early: data.into_iter().chain(trailers).collect(),
+            rest: (!is_whole).then_some(body),
+        })
     }
 
     /// Whether there is nothing left to wait for.
@@ -185,9 +191,6 @@ where
         self.rest.is_none()
     }
 }
-
-/// What a frame counts at least, so that their number is bounded as well.
-const MIN_FRAME_BYTES: usize = 16;
 
 impl<B> Body for BegunBody<B>
 where
@@ -317,6 +320,11 @@ mod tests {
             assert_eq!(body.size_hint().exact(), exact);
             assert!(body.collect().await.unwrap().to_bytes() == sent);
         }
+        // However small its pieces are, they are one.
+        let drops = Pieces(std::iter::repeat_n(&b"x"[..], 9_000).collect(), false);
+        let body = LimitedBody::new(drops, limits, Watch::default());
+        let body = BegunBody::wait_for(body).await.unwrap();
+        assert_eq!((body.early.len(), body.is_whole()), (1, true));
         let silent = Pieces(VecDeque::from([&b"123"[..]]), true);
         let watch = Watch::default();
         let body = LimitedBody::new(silent, limits, watch.clone());

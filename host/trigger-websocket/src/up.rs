@@ -18,7 +18,7 @@ use wasmtime::component::InstancePre;
 
 use crate::bindings::AppPre;
 use crate::capability::{self, Ctx, Grants};
-use crate::cli::RunOptions;
+use crate::cli::{Assignment, RunOptions};
 use crate::components::{Prepared, prepare};
 use crate::doors::Port;
 use crate::figures::{self, ComponentFigures};
@@ -53,7 +53,7 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     }
     options.limits.check()?;
     open_files::allow(options.limits.limit_connections);
-    let overrides: variables::Overrides = options.variable.iter().cloned().collect();
+    let overrides: variables::Overrides = options.variable.iter().map(Assignment::pair).collect();
     let environment = |name: &str| std::env::var(name).ok();
     // First what fails most often and takes no time.
     let tls = doors::certificate(options)?;
@@ -221,7 +221,7 @@ struct Assembly<'a> {
 impl Assembly<'_> {
     fn grants(&self, component: &Component) -> anyhow::Result<Arc<Grants>> {
         let mut environment = component.environment.clone();
-        environment.extend(self.options.env.iter().cloned());
+        environment.extend(self.options.env.iter().map(Assignment::pair));
         let key_value_stores = component
             .key_value_stores
             .iter()

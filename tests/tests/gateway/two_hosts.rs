@@ -11,6 +11,7 @@ use end_to_end::{
     Settings, audit,
 };
 use http::Method;
+use s3_simulator::S3Server;
 use s3_simulator::faults::Fault;
 use serde_json::json;
 use tokio::sync::watch;
@@ -313,6 +314,15 @@ async fn a_recording_at_one_host_is_deleted_at_the_other_by_force_only() {
     .await;
 }
 
+/// Waits until a write more than so many is on its way to the bucket.
+async fn writes_more(server: &S3Server, before: usize) {
+    eventually("it is on its way", async || {
+        let count = server.faults().count(&Method::PUT);
+        (count > before).then_some(()).ok_or(count)
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_second_that_was_on_its_way_when_its_session_was_deleted_at_the_other_host_goes_too() {
     let asr = Asr::start().await;
@@ -326,11 +336,7 @@ async fn a_second_that_was_on_its_way_when_its_session_was_deleted_at_the_other_
     let slow = Fault::Delay(Duration::from_secs(4));
     server.faults().next(Some(Method::PUT), slow);
     socket.send_chunk(4, &mark::second(TEACHER, 4)).await;
-    eventually("it is on its way", async || {
-        let count = server.faults().count(&Method::PUT);
-        (count > before).then_some(()).ok_or(count)
-    })
-    .await;
+    writes_more(server, before).await;
     let path = format!("/v1/sessions/{session}?force=true");
     assert_eq!(other.delete(&path).await.ok()["removed_objects"], 3);
     let removals = server.faults().count(&Method::POST);
@@ -346,6 +352,53 @@ async fn a_second_that_was_on_its_way_when_its_session_was_deleted_at_the_other_
         other.state(session).await["ingest_by_stream"]["teacher"]["last_seq"],
         0
     );
+}
+
+/// As above, but a new session has the id already, and the other host is storing the same second of it.
+#[tokio::test]
+async fn what_a_new_session_is_storing_is_not_removed_with_what_was_on_its_way_for_the_old_one() {
+    let asr = Asr::start().await;
+    let [one, other] = pair_on_s3(&asr).await;
+    let session = "its-id-again";
+    let mut old = one.open(session, "teacher").await;
+    old.store_marked(STUDENTS, 1..=1).await;
+    let server = one.blobs().server().expect("a server");
+    let before = server.faults().count(&Method::PUT);
+    let slow = Fault::Delay(Duration::from_secs(4));
+    server.faults().next(Some(Method::PUT), slow);
+    old.send_chunk(2, &mark::second(STUDENTS, 2)).await;
+    writes_more(server, before).await;
+    let path = format!("/v1/sessions/{session}?force=true");
+    let _ = other.delete(&path).await.ok();
+    // Those after the first are one batch, which puts the second one before the old one comes, and is at work still
+    // when that one is to be removed.
+    let slow = Fault::Delay(Duration::from_secs(1));
+    server.faults().always(Some(Method::PUT), slow);
+    let mut stream = Recorded::new(session, "teacher", TEACHER);
+    let mut new = other.open(session, "teacher").await;
+    let before = server.faults().count(&Method::PUT);
+    stream.sent(1);
+    new.send_chunk(1, &mark::second(TEACHER, 1)).await;
+    writes_more(server, before).await;
+    for seq in 2..=12 {
+        stream.sent(seq);
+        new.send_chunk(seq, &mark::second(TEACHER, seq)).await;
+    }
+    let mut next = 1;
+    let code = loop {
+        match new.next().await {
+            Received::Frame(ack) => stream.take(&ack),
+            Received::Closed { code, .. } => break code,
+            other => panic!("neither an answer nor the end: {other:?}"),
+        }
+        next += 1;
+    };
+    assert_eq!(code, ELSEWHERE);
+    server.faults().clear();
+    let mut new = other.open(session, "teacher").await;
+    stream.store(&mut new, next..=14).await;
+    drop(new);
+    audit(&other, &[stream], Expect::AllTranscribed).await;
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ const ACCESS_KEY_ID: Setting = Setting {
     default: "",
     allowed: "a key of at most 512 visible ASCII characters",
     meaning: "The access key's id.",
-    secret: false,
+    // A secret is easily put in its place.
+    secret: true,
 };
 const SECRET_ACCESS_KEY: Setting = Setting {
     name: "S3_SECRET_ACCESS_KEY",
@@ -254,13 +255,20 @@ impl Reader<'_> {
             let (name, allowed) = (setting.name, setting.allowed);
             let is = match set {
                 None => "is not set".to_owned(),
-                Some(_) if setting.secret => "is one that cannot be used".to_owned(),
+                Some(text) if setting.secret || may_have_password(text) => {
+                    "is one that cannot be used".to_owned()
+                }
                 Some(text) => format!("is {text:?}"),
             };
             self.wrong.push(format!("{name} {is}: write {allowed}"));
         }
         value
     }
+}
+
+/// As an URL with a user has one.
+fn may_have_password(text: &str) -> bool {
+    text.contains('@')
 }
 
 fn endpoint(text: &str, allow_http: bool) -> Option<Url> {
@@ -434,6 +442,17 @@ mod tests {
         let error = read(&[("S3_SECRET_ACCESS_KEY", "with space")]).unwrap_err();
         assert!(!error.contains("with space"), "{error}");
         assert!(error.contains("S3_SECRET_ACCESS_KEY is one that cannot be used"));
+        let error = read(&[
+            ("S3_ACCESS_KEY_ID", "with space"),
+            ("S3_ENDPOINT", "https://me:hush@s3.example"),
+        ])
+        .unwrap_err();
+        assert!(error.contains("S3_ACCESS_KEY_ID is one that"), "{error}");
+        assert!(error.contains("S3_ENDPOINT is one that"), "{error}");
+        assert!(
+            !error.contains("with space") && !error.contains("hush"),
+            "{error}"
+        );
         assert!(!format!("{:?}", s3(&[])).contains("secret-1"));
     }
 }

@@ -101,6 +101,13 @@ pub enum LaneMessage {
     /// To a stream's lane: the host was started again, and the timers that an earlier process had
     /// set are gone. It carries nothing: what is left to do is in the stream's records.
     Resume {},
+    /// To a stream's lane: remove seconds that were put for a session that is not there any more.
+    TakeBack {
+        /// When that session began, in milliseconds since 1970.
+        of: u64,
+        /// Of each its number.
+        seconds: Vec<u32>,
+    },
     /// To a stream's lane, as a call: forget transcript and backlog; answered with [`ResetAnswer`].
     Reset {},
     /// To a stream's lane, as a call: append a speaker event. Answered with [`Done`].

@@ -194,6 +194,15 @@ impl RedisStore {
         Ok(runs)
     }
 
+    /// All claims of this run, as the server has them.
+    ///
+    /// # Errors
+    /// As any read.
+    pub async fn own(&self) -> Result<Vec<Claim>, KvError> {
+        self.each_page(|_, token| run_of(token) == Some(&*self.run))
+            .await
+    }
+
     /// Removes what is left of the claims of these runs, of each only while it shows no life.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::address::Address;
-use super::scripts::{GUARD_KEYS, Script};
+use super::scripts::{GUARD_KEYS, PRESENT, Script};
 use crate::KvError;
 use crate::limits::{HEARTBEAT, IN_FLIGHT, MAX_RECONNECT_PAUSE, PRESENCE};
 
@@ -370,11 +370,12 @@ impl Plan {
             })?;
             live.scripts.push(name);
         }
-        let mut present = cmd("SET");
+        let mut present = cmd("EVAL");
         present
+            .arg(PRESENT)
+            .arg(1)
             .arg(&self.presence)
             .arg(&live.nonce)
-            .arg("PX")
             .arg(millis(PRESENCE));
         live.send(&present).await.map_err(|error| refused(&error))?;
         Ok(live)

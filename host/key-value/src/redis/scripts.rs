@@ -6,6 +6,9 @@
 /// Begins every script that writes. `KEYS`: 1 the host's presence, 2 the claims, then the values' keys.
 /// `ARGV`: 1 what the presence must say, 2 a claim's field or nothing, 3 its token, then what is written.
 macro_rules! guarded {
+    (when_full $body:literal) => {
+        concat!("#!lua flags=allow-oom\n", guarded!($body))
+    };
     ($body:literal) => {
         concat!(
             "if redis.call('GET', KEYS[1]) ~= ARGV[1] then\n",
@@ -18,6 +21,12 @@ macro_rules! guarded {
         )
     };
 }
+
+/// Shows that a host is alive, and which of its connections is the newest: what a new connection does first,
+/// also where the server is full, so that there can be reads and removals. `KEYS`: 1 the host's presence. `ARGV`:
+/// 1 the connection, 2 for how many milliseconds.
+pub(super) const PRESENT: &str = "#!lua flags=allow-oom\n\
+                                  return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\n";
 
 /// The keys and arguments of the guard, which the body's come after.
 pub(super) const GUARD_KEYS: usize = 2;
@@ -88,12 +97,13 @@ impl Script {
                 "redis.call('INCRBY', KEYS[3], ARGV[4])\n\
                  return redis.call('GET', KEYS[3])\n"
             ),
-            Self::Claim => guarded!(
+            // A few bytes: without them nothing could be removed, and the server would stay full.
+            Self::Claim => guarded!(when_full
                 "local before = redis.call('HGET', KEYS[2], ARGV[4])\n\
                  redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])\n\
                  return before\n"
             ),
-            Self::ClaimFrom => guarded!(
+            Self::ClaimFrom => guarded!(when_full
                 "local before = redis.call('HGET', KEYS[2], ARGV[4]) or ''\n\
                  if before == ARGV[5] then return 1 end\n\
                  if before ~= ARGV[6] then return 0 end\n\

@@ -36,6 +36,11 @@ const IDLE: usize = 10_000;
 /// Files that each process needs besides.
 const BESIDES: usize = 1_000;
 const SLOW: usize = 500;
+/// From one byte of a slow client to the next.
+const SLOWLY: Duration = Duration::from_millis(500);
+const DROPS: usize = 100;
+/// From one byte to the next of a client that sends each byte by itself.
+const IN_DROPS: Duration = Duration::from_millis(15);
 const FLOODERS: usize = 4;
 const LARGE: usize = 4;
 
@@ -49,12 +54,16 @@ enum Kind {
     SlowHeads,
     /// A body, a byte now and then.
     SlowBodies,
+    /// A body, each byte by itself.
+    Drops,
     /// Pings without end.
     Pings,
     /// 33 MiB in one message, again and again.
     TooLarge,
     /// Text that is not UTF-8, again and again.
     NotUtf8,
+    /// Frames without a mask, again and again.
+    Unmasked,
 }
 
 /// Asks for as many open files as this process may have, which the host that it starts inherits.
@@ -86,12 +95,17 @@ pub async fn run(host: &Path, seconds: u32) -> anyhow::Result<()> {
         (format!("{IDLE} idle connections"), Kind::Idle),
         (format!("{SLOW} slow headers"), Kind::SlowHeads),
         (format!("{SLOW} slow bodies"), Kind::SlowBodies),
+        (format!("{DROPS} bodies of single bytes"), Kind::Drops),
         (format!("{FLOODERS} floods of pings"), Kind::Pings),
         (
             format!("{LARGE} clients with 33 MiB frames"),
             Kind::TooLarge,
         ),
         (format!("{LARGE} clients with bad UTF-8"), Kind::NotUtf8),
+        (
+            format!("{LARGE} clients with unmasked frames"),
+            Kind::Unmasked,
+        ),
     ] {
         let simulator = Simulator::start(Options::default()).await?;
         let state = tempfile::tempdir()?;
@@ -152,8 +166,9 @@ async fn begin(address: &str, kind: Kind) -> anyhow::Result<JoinSet<()>> {
         Kind::Nobody => 0,
         Kind::Idle => IDLE,
         Kind::SlowHeads | Kind::SlowBodies => SLOW,
+        Kind::Drops => DROPS,
         Kind::Pings => FLOODERS,
-        Kind::TooLarge | Kind::NotUtf8 => LARGE,
+        Kind::TooLarge | Kind::NotUtf8 | Kind::Unmasked => LARGE,
     };
     for number in 0..count {
         let address = address.to_owned();
@@ -173,15 +188,20 @@ async fn begin(address: &str, kind: Kind) -> anyhow::Result<JoinSet<()>> {
                     trickle(
                         address.clone(),
                         "GET /health HTTP/1.1\r\nhost: x\r\nx-slow: ".to_owned(),
+                        SLOWLY,
                     )
                 }));
             }
-            Kind::SlowBodies => {
+            Kind::SlowBodies | Kind::Drops => {
+                let pause = match kind {
+                    Kind::Drops => IN_DROPS,
+                    _ => SLOWLY,
+                };
                 tasks.spawn(again(move || {
                     let head = format!(
                         "POST /v1/sessions/slow-{number}/config HTTP/1.1\r\nhost: x\r\ncontent-length: 9999\r\n\r\n{{"
                     );
-                    trickle(address.clone(), head)
+                    trickle(address.clone(), head, pause)
                 }));
             }
             Kind::Pings => {
@@ -202,6 +222,12 @@ async fn begin(address: &str, kind: Kind) -> anyhow::Result<JoinSet<()>> {
                     flood(address.clone(), number, bad.clone(), 1)
                 }));
             }
+            Kind::Unmasked => {
+                let plain = b"\x81\x03abc".to_vec();
+                tasks.spawn(again(move || {
+                    flood(address.clone(), number, plain.clone(), 1)
+                }));
+            }
         }
     }
     Ok(tasks)
@@ -216,11 +242,12 @@ async fn again<F: Future<Output = std::io::Result<()>>>(what: impl Fn() -> F) {
     }
 }
 
-async fn trickle(address: String, beginning: String) -> std::io::Result<()> {
+async fn trickle(address: String, beginning: String, pause: Duration) -> std::io::Result<()> {
     let mut tcp = TcpStream::connect(&address).await?;
+    tcp.set_nodelay(true)?;
     tcp.write_all(beginning.as_bytes()).await?;
     loop {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(pause).await;
         tcp.write_all(b"x").await?;
     }
 }

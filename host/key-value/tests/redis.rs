@@ -400,7 +400,8 @@ async fn a_full_server_and_another_programs_key_are_told_apart() {
     ask::<i64>(&server, &["CLIENT", "KILL", "TYPE", "normal"]).await;
     assert!(store.get("large-0").await.unwrap().is_some());
     let claim = store.claim("lane").await.unwrap();
-    assert_eq!(store.lost(&[claim.clone()]).await.unwrap(), []);
+    let lost = store.lost(std::slice::from_ref(&claim)).await.unwrap();
+    assert_eq!(lost, []);
     let written = store.set("b", b"1").await;
     assert!(matches!(written, Err(KvError::Full { .. })), "{written:?}");
     let under_claim = store.under(&claim).unwrap();

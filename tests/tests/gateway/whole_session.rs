@@ -266,7 +266,9 @@ async fn check_read_back(gateway: &Gateway, result: &Value) {
 
 async fn check_deletion(gateway: &Gateway) {
     let path = format!("/v1/sessions/{SESSION}");
-    let connected = gateway.open(SESSION, "mixed").await;
+    let mut connected = gateway.open(SESSION, "mixed").await;
+    // Once it is answered the records say that it is there.
+    connected.ask(&json!({"type": "ping"})).await;
     let refused = gateway.delete(&path).await;
     assert_eq!(refused.status, 409, "{refused:?}");
     let state = gateway.state(SESSION).await;

@@ -419,7 +419,9 @@ mod tests {
             ("S3_ALLOW_HTTP", "maybe"),
         ] {
             let error = read(&[(name, wrong)]).unwrap_err();
-            assert!(error.contains(&format!("{name} is {wrong:?}")), "{error}");
+            let is_shown = name != "S3_ACCESS_KEY_ID" && !wrong.contains('@');
+            assert!(error.contains(&format!("{name} is ")), "{error}");
+            assert_eq!(error.contains(&format!("{wrong:?}")), is_shown, "{error}");
         }
         let long = "p".repeat(MAX_PREFIX_BYTES + 1);
         read(&[("S3_PREFIX", &long)]).unwrap_err();

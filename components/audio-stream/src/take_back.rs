@@ -4,7 +4,6 @@
 //! at that moment, for a session that has the id now, is in no record yet; its commit is then refused,
 //! and nobody is told that it is stored.
 
-use interview_session::ingest::{Decision, IngestRecord};
 use interview_session::lane::LaneMessage;
 use interview_session::seq::Seq;
 
@@ -49,7 +48,7 @@ impl Stream<'_> {
             return;
         }
         for seq in seconds.into_iter().filter_map(Seq::new) {
-            if is_stored(&self.ingest, seq) {
+            if self.ingest.is_stored(seq) {
                 self.log(&format!(
                     "second {seq} of a deleted session was stored over one of the session that has its id now"
                 ));
@@ -63,8 +62,4 @@ impl Stream<'_> {
             }
         }
     }
-}
-
-fn is_stored(ingest: &IngestRecord, seq: Seq) -> bool {
-    matches!(ingest.decide(seq.into()), Decision::Duplicate(_))
 }

@@ -179,8 +179,11 @@ impl Directory {
                 Err(error) => return Err(error.into()),
             }
         }
-        let (path, sync) = (self.store.path_to_filesystem(&key.object)?, self.sync);
-        blocking(move || flush::names_beside(&path, sync).map_err(removal_error)).await
+        if self.sync != Sync::Power {
+            return Ok(());
+        }
+        let path = self.store.path_to_filesystem(&key.object)?;
+        blocking(move || flush::names_beside(&path).map_err(removal_error)).await
     }
 
     pub(crate) async fn delete_prefix(&self, prefix: &str) -> Result<u32, BlobError> {
@@ -188,7 +191,9 @@ impl Directory {
         let sync = self.sync;
         let remove = move || {
             let objects = removal::remove_below(&path)?;
-            flush::names_beside(&path, sync)?;
+            if sync == Sync::Power {
+                flush::names_beside(&path)?;
+            }
             Ok(objects)
         };
         blocking(move || remove().map_err(removal_error)).await

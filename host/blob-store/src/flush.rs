@@ -7,25 +7,25 @@ use std::path::Path;
 
 use crate::Sync;
 
-/// Makes a directory and those above it that are missing.
+/// Makes a directory and those above it that are missing; with [`Sync::Power`] all of them outlive a loss of it.
 pub(crate) fn make_directory(directory: &Path, sync: Sync) -> io::Result<()> {
+    if sync != Sync::Power {
+        return fs::create_dir_all(directory);
+    }
     let missing: Vec<&Path> = directory
         .ancestors()
         .take_while(|place| !place.as_os_str().is_empty() && !place.exists())
         .collect();
     fs::create_dir_all(directory)?;
     for made in missing {
-        names_beside(made, sync)?;
+        names_beside(made)?;
     }
     Ok(())
 }
 
 /// What is said of this name in the directory above it is so from now on. Where that directory is gone, too,
 /// there is nothing to say.
-pub(crate) fn names_beside(name: &Path, sync: Sync) -> io::Result<()> {
-    if sync != Sync::Power {
-        return Ok(());
-    }
+pub(crate) fn names_beside(name: &Path) -> io::Result<()> {
     let above = match name.parent() {
         Some(above) if !above.as_os_str().is_empty() => above,
         Some(_) => Path::new("."),
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn a_name_whose_directory_is_gone_is_gone() {
         let root = tempfile::tempdir().unwrap();
-        names_beside(&root.path().join("not/there"), Sync::Power).unwrap();
-        names_beside(Path::new("relative"), Sync::Power).unwrap();
-        names_beside(Path::new("/"), Sync::Power).unwrap();
+        names_beside(&root.path().join("not/there")).unwrap();
+        names_beside(Path::new("relative")).unwrap();
+        names_beside(Path::new("/")).unwrap();
     }
 }

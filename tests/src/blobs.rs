@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blob_store::{BlobStore, Choice};
+use http::Method;
 use s3_simulator::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
+
+use crate::wait::eventually;
 
 /// `s3`: gateways keep their objects on S3; nothing or `directory`: in their state directories.
 pub const GATEWAY_BLOBS: &str = "GATEWAY_BLOBS";
@@ -13,6 +16,16 @@ pub const GATEWAY_BLOBS: &str = "GATEWAY_BLOBS";
 const BUCKET: &str = "interviews";
 /// With its slash.
 const PREFIX: &str = "gateway/";
+
+/// Waits until a server was asked this more often than so many times: the request is on its way, and may be
+/// for long.
+pub async fn asked_more(server: &S3Server, method: &Method, before: usize) {
+    eventually(&format!("one more {method} is asked for"), async || {
+        let count = server.faults().count(method);
+        (count > before).then_some(()).ok_or(count)
+    })
+    .await;
+}
 
 /// The objects of one gateway.
 #[derive(Clone, Debug)]

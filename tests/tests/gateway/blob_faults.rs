@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use asr_simulator::mark;
 use end_to_end::audit::{Expect, Recorded, audit};
+use end_to_end::blobs::asked_more;
 use end_to_end::wait::eventually;
 use end_to_end::{Asr, AudioSocket, Gateway, Settings, chunk_frame};
 use http::Method;
@@ -168,13 +169,7 @@ async fn fault_20_a_blob_store_that_is_slow_is_given_up_before_the_call_is() {
     send(&mut stream, &mut recorded, 1..=1).await;
     // While it is written the others come, and so they are one batch: of two each would have seconds that
     // are stored and seconds that are not, and what is sent again would come after its silence.
-    eventually("the first is being written", async || {
-        match server.faults().count(&Method::PUT) {
-            0 => Err("no write"),
-            _ => Ok(()),
-        }
-    })
-    .await;
+    asked_more(server, &Method::PUT, 0).await;
     send(&mut stream, &mut recorded, 2..=13).await;
     let again = given(&mut stream, &mut recorded, 1..=13).await;
     let first = *again.first().expect("it was given up");
@@ -240,18 +235,10 @@ async fn fault_20_a_backlog_that_cannot_be_read_waits_until_it_can() {
     let mut stream = gateway.open(session, "teacher").await;
     recorded.store(&mut stream, 1..=12).await;
     stream.close().await;
-    let reads = || server.faults().count(&Method::GET);
-    let before = reads();
+    let before = server.faults().count(&Method::GET);
     server.faults().always(Some(Method::GET), BUSY);
     asr.up().await;
-    eventually("the backlog is asked for", async || {
-        if reads() > before {
-            Ok(())
-        } else {
-            Err(reads())
-        }
-    })
-    .await;
+    asked_more(server, &Method::GET, before).await;
     server.faults().clear();
     server
         .faults()

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use asr_simulator::mark;
+use end_to_end::blobs::asked_more;
 use end_to_end::wait::eventually;
 use end_to_end::{
     Asr, AudioSocket, Expect, Gateway, Inference, Pace, Received, Recorded, Recorder, Reply,
@@ -314,13 +315,21 @@ async fn a_recording_at_one_host_is_deleted_at_the_other_by_force_only() {
     .await;
 }
 
-/// Waits until a write more than so many is on its way to the bucket.
-async fn writes_more(server: &S3Server, before: usize) {
-    eventually("it is on its way", async || {
-        let count = server.faults().count(&Method::PUT);
-        (count > before).then_some(()).ok_or(count)
-    })
-    .await;
+/// Sends a second whose write takes longer than a deletion takes, and shorter than the gateway waits; gives the
+/// bucket's server when it is on its way there.
+async fn send_slowly<'a>(
+    host: &'a Gateway,
+    socket: &mut AudioSocket,
+    stream: u16,
+    seq: u32,
+) -> &'a S3Server {
+    let server = host.blobs().server().expect("a server");
+    let before = server.faults().count(&Method::PUT);
+    let slow = Fault::Delay(Duration::from_secs(4));
+    server.faults().next(Some(Method::PUT), slow);
+    socket.send_chunk(seq, &mark::second(stream, seq)).await;
+    asked_more(server, &Method::PUT, before).await;
+    server
 }
 
 #[tokio::test]
@@ -330,22 +339,13 @@ async fn a_second_that_was_on_its_way_when_its_session_was_deleted_at_the_other_
     let session = "deleted-on-the-way";
     let mut socket = one.open(session, "teacher").await;
     socket.store_marked(TEACHER, 1..=3).await;
-    let server = one.blobs().server().expect("a server");
-    let before = server.faults().count(&Method::PUT);
-    // Longer than the deletion takes, and shorter than the gateway waits.
-    let slow = Fault::Delay(Duration::from_secs(4));
-    server.faults().next(Some(Method::PUT), slow);
-    socket.send_chunk(4, &mark::second(TEACHER, 4)).await;
-    writes_more(server, before).await;
+    let server = send_slowly(&one, &mut socket, TEACHER, 4).await;
     let path = format!("/v1/sessions/{session}?force=true");
     assert_eq!(other.delete(&path).await.ok()["removed_objects"], 3);
     let removals = server.faults().count(&Method::POST);
     assert_eq!(end_of(&mut socket).await, ELSEWHERE);
-    eventually("it arrives, and is removed", async || {
-        let count = server.faults().count(&Method::POST);
-        (count > removals).then_some(()).ok_or(count)
-    })
-    .await;
+    // It arrives, and is removed.
+    asked_more(server, &Method::POST, removals).await;
     let left = one.blobs().keys(&format!("sessions/{session}/"));
     assert_eq!(left, Vec::<String>::new());
     assert_eq!(
@@ -362,12 +362,7 @@ async fn what_a_new_session_is_storing_is_not_removed_with_what_was_on_its_way_f
     let session = "its-id-again";
     let mut old = one.open(session, "teacher").await;
     old.store_marked(STUDENTS, 1..=1).await;
-    let server = one.blobs().server().expect("a server");
-    let before = server.faults().count(&Method::PUT);
-    let slow = Fault::Delay(Duration::from_secs(4));
-    server.faults().next(Some(Method::PUT), slow);
-    old.send_chunk(2, &mark::second(STUDENTS, 2)).await;
-    writes_more(server, before).await;
+    let server = send_slowly(&one, &mut old, STUDENTS, 2).await;
     let path = format!("/v1/sessions/{session}?force=true");
     let _ = other.delete(&path).await.ok();
     // Those after the first are one batch, which puts the second one before the old one comes, and is at work still
@@ -379,7 +374,7 @@ async fn what_a_new_session_is_storing_is_not_removed_with_what_was_on_its_way_f
     let before = server.faults().count(&Method::PUT);
     stream.sent(1);
     new.send_chunk(1, &mark::second(TEACHER, 1)).await;
-    writes_more(server, before).await;
+    asked_more(server, &Method::PUT, before).await;
     for seq in 2..=12 {
         stream.sent(seq);
         new.send_chunk(seq, &mark::second(TEACHER, seq)).await;

@@ -18,14 +18,8 @@ pub const GATEWAY_NO_BUILD: &str = "GATEWAY_NO_BUILD";
 const HOST: &str = "trigger-websocket";
 const FEED: &str = "feed";
 const COMPOSE: &str = "compose";
-const COMPONENTS: [&str; 6] = [
-    "http-routes",
-    "audio-stream",
-    "session-state",
-    "asr-bridge",
-    "finalizer",
-    "blob-store-s3",
-];
+/// The one component that spin.toml has no part for, and spin-s3.toml has.
+const BLOB_STORE: &str = "blob-store-s3";
 const WASM: &str = "wasm32-wasip2";
 
 static HOST_PATH: LazyLock<PathBuf> = LazyLock::new(build);
@@ -85,20 +79,17 @@ fn build() -> PathBuf {
         if given.is_none() {
             // Not by package: then cargo would choose other features for what it shares with the
             // rest of the workspace, and build that a second time.
-            run(cargo_build(&target).args(["--bin", HOST, "--bin", FEED]));
+            run(cargo(&["build", "--release"], &target).args(["--bin", HOST, "--bin", FEED]));
         }
         // These flags would go before those in .cargo/config.toml.
-        let mut components = cargo_build(&workspace().join("target"));
+        let mut components = cargo(&["components"], &workspace().join("target"));
         components
             .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS");
-        components.args(["--target", WASM]);
-        for component in COMPONENTS {
-            components.args(["--package", component]);
-        }
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .args(["--package", BLOB_STORE]);
         run(&mut components);
         // As spin-s3.toml has it.
-        run(cargo_build(&target).args(["--bin", COMPOSE]));
+        run(cargo(&["build", "--release"], &target).args(["--bin", COMPOSE]));
         let built = workspace().join("target").join(WASM).join("release");
         let mut compose = Command::new(target.join("release").join(COMPOSE));
         compose.arg(built.join("finalizer.wasm"));
@@ -118,10 +109,12 @@ fn set(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-fn cargo_build(target: &Path) -> Command {
+/// A build, into this target directory.
+fn cargo(build: &[&str], target: &Path) -> Command {
     let mut cargo = Command::new(set("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--release", "--quiet", "--target-dir"])
+        .args(build)
+        .args(["--quiet", "--target-dir"])
         .arg(target);
     cargo.current_dir(workspace());
     // What cargo tells this test of its own package: the build of `ring` looks at it, and would begin

@@ -20,6 +20,7 @@ mod instance_pool;
 mod lane_claims;
 mod launch;
 mod limits;
+mod log;
 mod mailbox;
 mod measured;
 mod open_files;
@@ -28,22 +29,23 @@ mod request_body;
 mod request_places;
 mod resume;
 mod scrape;
+mod serve;
 mod service;
+mod signals;
 mod startup;
 mod store_settings;
 mod stores;
 mod up;
 mod variables;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use app_manifest::App;
-use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, LogFormat, RunOptions, Up};
+use crate::cli::{Cli, Command, RunOptions, Up};
 use crate::launch::Launch;
 
 /// How long a file or a name look-up that is still being waited for may delay the end.
@@ -79,7 +81,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Some(Command::Up(Up { from, build, run })) => {
-            start_log(&run);
+            log::start(&run);
             let manifest = if from.is_dir() {
                 from.join(MANIFEST)
             } else {
@@ -99,7 +101,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                     launch::LOCKED_URL
                 );
             };
-            start_log(&cli.run);
+            log::start(&cli.run);
             let app = App::from_locked_url(&launch.locked_url)?;
             serve(
                 app,
@@ -119,23 +121,4 @@ fn serve(app: App, app_dir: PathBuf, options: &RunOptions) -> anyhow::Result<()>
     let done = runtime.block_on(up::run(app, &app_dir, options));
     runtime.shutdown_timeout(STRAGGLERS);
     done
-}
-
-fn start_log(options: &RunOptions) {
-    let mut filter = EnvFilter::builder()
-        .with_default_directive(tracing::Level::INFO.into())
-        .from_env_lossy();
-    if options.quiet
-        && let Ok(directive) = capability::output::QUIET.parse()
-    {
-        filter = filter.add_directive(directive);
-    }
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match options.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
 }

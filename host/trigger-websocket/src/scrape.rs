@@ -146,7 +146,7 @@ impl Apart {
     pub async fn run(self, metrics: Metrics, end: CancellationToken) {
         let limits = listener::Limits {
             connections: MAX_SCRAPERS,
-            drain: crate::up::LISTENER_GRACE,
+            drain: crate::serve::LISTENER_GRACE,
             ..listener::Limits::default()
         };
         let service = Arc::new(Only(metrics));

@@ -1,17 +1,16 @@
-//! Starts an app, serves it until a signal comes, and ends it in order.
+//! Starts an app: what must be there before the first connection is taken. `serve` does the rest.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use app_manifest::{AllowedHosts, App, Component, Router, Variables};
 use host_metrics::Metrics;
 use lanes::{Lanes, OutboundPolicy};
 use listener::{CancellationToken, Listener};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use url::Url;
 use wasmtime::Engine;
 use wasmtime::component::InstancePre;
@@ -29,12 +28,11 @@ use crate::lane_claims::LaneClaims;
 use crate::mailbox::AppMailbox;
 use crate::over::Overs;
 use crate::scrape::{Apart, Place};
+use crate::serve::serve;
 use crate::service::{AppService, Target};
+use crate::signals::Signals;
 use crate::stores::Stores;
 use crate::{doors, engine, open_files, resume, scrape, startup, variables};
-
-/// Connections that are still open may take a moment longer than the sockets in them.
-pub const LISTENER_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs the app until SIGTERM or Ctrl-C. `app_dir` is where its spin.toml is.
 ///
@@ -398,62 +396,6 @@ fn announce(app: &App, stores: &Stores, started: Instant) {
         state = %stores.state_dir.display(),
         started_in_ms = started.elapsed().as_millis() as u64,
         "ready"
-    );
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn install() -> anyhow::Result<Self> {
-        let install = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            terminate: install(SignalKind::terminate())?,
-            interrupt: install(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
-/// Serves until a signal, then drains: no new connections, queued events are handled, sockets are
-/// closed, all within the limit. A second signal ends the process at once.
-async fn serve(
-    listener: Listener,
-    service: AppService,
-    lanes: Lanes,
-    mut signals: Signals,
-    options: &RunOptions,
-) {
-    let limit = options.shutdown_timeout;
-    let shutdown = CancellationToken::new();
-    let limits = options.limits.port(limit + LISTENER_GRACE);
-    let listening = tokio::spawn(listener.run(Arc::new(service), limits, shutdown.clone()));
-    let name = signals.next().await;
-    tracing::info!("{name}: closing connections, at most {} s", limit.as_secs());
-    tokio::spawn(async move {
-        let name = signals.next().await;
-        tracing::error!("{name} again: ending at once, connections are cut off");
-        std::process::exit(1);
-    });
-    shutdown.cancel();
-    let (drained, connections) = tokio::join!(lanes.drain(limit), listening);
-    tracing::info!(
-        complete = drained.complete,
-        client_sockets = drained.client_sockets,
-        outbound_sockets = drained.outbound_sockets,
-        sockets_cut_off = drained.sockets_cut_off,
-        events_left = drained.events_left,
-        connections_cut_off = connections.map_or(0, |report| report.cut_off),
-        took_ms = drained.took.as_millis() as u64,
-        "stopped"
     );
 }
 

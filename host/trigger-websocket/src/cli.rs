@@ -44,8 +44,9 @@ Environment:
   REDIS_<NAME>, STORE_SYNC       how stores are used: docs/redis.md, docs/durability.md
   RUST_LOG                       what is logged, such as `debug` or `lanes=trace,info` (default: info)
 
-It ends with status 0 when SIGTERM or Ctrl-C came and all connections were closed in order; a second \
-signal ends it at once. When it is ready it prints `listening on http://ADDRESS:PORT`, or https://.";
+It ends with status 0 when SIGTERM, SIGINT (Ctrl-C) or SIGHUP came and all connections were closed in \
+order. The same signal again, 2 s later or more, ends it at once with status 1; several signals together \
+are one. Where SIGHUP is ignored at the start, as by `nohup`, it stays so. When it is ready it prints `listening on http://ADDRESS:PORT`, or https://.";
 
 /// The program.
 #[derive(Debug, Parser)]
@@ -153,7 +154,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "SECONDS", env = "HOST_CALL_TIMEOUT", default_value = "60", value_parser = seconds_above_zero)]
     pub call_timeout: Duration,
 
-    /// How long open connections and queued events have to end in order after SIGTERM.
+    /// How long open connections and queued events have to end in order after a signal.
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub shutdown_timeout: Duration,
 

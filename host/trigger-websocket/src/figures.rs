@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_metrics::{AppFigures, CallFigures, LaneWait, Metrics, RequestFigures};
+use host_process::Output;
 use lanes::{Lanes, Observer, Stats};
 use listener::Connections;
 
@@ -212,6 +213,17 @@ pub fn show_limits(
             "host_lane_messages_refused",
             "Messages to lanes that had as many waiting as permitted",
             lanes.over(lanes::Over::LaneMessages),
+        );
+    });
+}
+
+/// From now on the figures show what is missing in the log.
+pub fn show_log(metrics: &Metrics, log: Output) {
+    metrics.sample(move |sample| {
+        sample.counter(
+            "host_log_lines_lost",
+            "Lines that could not be written, or for which there was no room since nobody read the log",
+            log.lines_lost(),
         );
     });
 }

@@ -31,7 +31,6 @@ mod resume;
 mod scrape;
 mod serve;
 mod service;
-mod signals;
 mod startup;
 mod store_settings;
 mod stores;
@@ -47,6 +46,7 @@ use app_manifest::App;
 
 use crate::cli::{Cli, Command, RunOptions, Up};
 use crate::launch::Launch;
+use crate::log::Outputs;
 
 /// How long a file or a name look-up that is still being waited for may delay the end.
 const STRAGGLERS: Duration = Duration::from_secs(1);
@@ -56,6 +56,14 @@ const MANIFEST: &str = "spin.toml";
 
 fn main() -> ExitCode {
     let cli = Cli::read();
+    let outputs = match Outputs::start() {
+        Ok(outputs) => outputs,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: cannot start a thread: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let _flush = outputs.flush_at_end();
     let done = if cli.launch_metadata_only {
         launch::metadata()
             .map_err(anyhow::Error::from)
@@ -63,13 +71,13 @@ fn main() -> ExitCode {
     } else if cli.help_args_only {
         writeln!(std::io::stdout(), "{}", launch::options_help()).map_err(anyhow::Error::from)
     } else {
-        run(cli)
+        run(cli, &outputs)
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // On standard error even when the log is switched off.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            outputs.log.line(&format!("error: {error:#}"));
             match error.downcast_ref::<builds::BuildError>() {
                 Some(failed) => ExitCode::from(failed.exit_code()),
                 None => ExitCode::FAILURE,
@@ -78,10 +86,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli, outputs: &Outputs) -> anyhow::Result<()> {
     match cli.command {
         Some(Command::Up(Up { from, build, run })) => {
-            log::start(&run);
+            outputs.start_log(&run);
             let manifest = if from.is_dir() {
                 from.join(MANIFEST)
             } else {
@@ -91,7 +99,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             if build {
                 builds::run(&app)?;
             }
-            serve(app, up::folder_of(&manifest), &run)
+            serve(app, up::folder_of(&manifest), &run, outputs)
         }
         None => {
             let Some(launch) = Launch::from_environment(|name| std::env::var(name).ok()) else {
@@ -101,24 +109,30 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                     launch::LOCKED_URL
                 );
             };
-            log::start(&cli.run);
+            outputs.start_log(&cli.run);
             let app = App::from_locked_url(&launch.locked_url)?;
             serve(
                 app,
                 launch.app_dir.unwrap_or_else(|| PathBuf::from(".")),
                 &cli.run,
+                outputs,
             )
         }
     }
 }
 
-fn serve(app: App, app_dir: PathBuf, options: &RunOptions) -> anyhow::Result<()> {
+fn serve(
+    app: App,
+    app_dir: PathBuf,
+    options: &RunOptions,
+    outputs: &Outputs,
+) -> anyhow::Result<()> {
     // For wss and https; both ends of rustls in this process must use the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let done = runtime.block_on(up::run(app, &app_dir, options));
+    let done = runtime.block_on(up::run(app, &app_dir, options, outputs));
     runtime.shutdown_timeout(STRAGGLERS);
     done
 }

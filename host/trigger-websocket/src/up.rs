@@ -1,7 +1,6 @@
 //! Starts an app: what must be there before the first connection is taken. `serve` does the rest.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use app_manifest::{AllowedHosts, App, Component, Router, Variables};
 use host_metrics::Metrics;
+use host_process::Signals;
 use lanes::{Lanes, OutboundPolicy};
 use listener::{CancellationToken, Listener};
 use url::Url;
@@ -25,20 +25,25 @@ use crate::hosts::Hosts;
 use crate::http_component::{HttpComponent, RequestLimits};
 use crate::instance_pool::{InstancePool, PoolLimits};
 use crate::lane_claims::LaneClaims;
+use crate::log::Outputs;
 use crate::mailbox::AppMailbox;
 use crate::over::Overs;
 use crate::scrape::{Apart, Place};
 use crate::serve::serve;
 use crate::service::{AppService, Target};
-use crate::signals::Signals;
 use crate::stores::Stores;
 use crate::{doors, engine, open_files, resume, scrape, startup, variables};
 
-/// Runs the app until SIGTERM or Ctrl-C. `app_dir` is where its spin.toml is.
+/// Runs the app until it is asked to end. `app_dir` is where its spin.toml is.
 ///
 /// # Errors
 /// It cannot be started; the message says what to change. After that it only ends by a signal.
-pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Result<()> {
+pub async fn run(
+    app: App,
+    app_dir: &Path,
+    options: &RunOptions,
+    outputs: &Outputs,
+) -> anyhow::Result<()> {
     let started = Instant::now();
     for warning in &app.warnings {
         tracing::warn!("{warning}");
@@ -145,6 +150,7 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
         figures::show_connections(metrics, connections.clone());
         let overs = Arc::clone(&assembly.overs);
         figures::show_limits(metrics, connections, &lanes, overs);
+        figures::show_log(metrics, outputs.log.clone());
         service = service.with_figures(metrics, place == Place::Port);
         let (scheme, address) = match &apart {
             Some(apart) => ("http", apart.address()),
@@ -159,13 +165,13 @@ pub async fn run(app: App, app_dir: &Path, options: &RunOptions) -> anyhow::Resu
     let scraped = apart
         .zip(metrics)
         .map(|(apart, metrics)| tokio::spawn(apart.run(metrics, end.clone())));
-    let signals = Signals::install()?;
+    let signals = Signals::install().context("cannot take signals over")?;
     announce(&app, &stores, started);
     // The one line on standard output that programs wait for; nobody has to.
-    let mut stdout = std::io::stdout();
-    let _ = writeln!(stdout, "listening on {scheme}://{address}").and_then(|()| stdout.flush());
+    let listening = format!("listening on {scheme}://{address}");
+    outputs.stdout.line(&listening);
 
-    serve(listener, service, lanes, signals, options).await;
+    serve(listener, service, lanes, signals, options, &outputs.log).await;
     end.cancel();
     if let Some(claims) = claims {
         claims.leave().await;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use asr_simulator::{FaultError, Faults, Options, Script, Simulator, TaskRecord};
 use clap::Parser;
+use host_process::{FLUSH_TIME, Output, Signals};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 /// A speech recognition service to develop and test against: the DashScope realtime protocol,
@@ -56,11 +56,10 @@ fn read_script(path: &Path) -> anyhow::Result<Script> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
     let arguments = Arguments::parse();
+    let log = start_log().context("cannot start a thread")?;
+    let stdout = Output::stdout().context("cannot start a thread")?;
+    let _flush = (stdout.flush_at_end(), log.flush_at_end());
     let script = match &arguments.script {
         Some(path) => {
             read_script(path).with_context(|| format!("cannot play {}", path.display()))?
@@ -68,8 +67,7 @@ async fn main() -> anyhow::Result<()> {
         None => Script::default(),
     };
     // Before the first line of output: who waits for it may signal at once.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::install().context("cannot take signals over")?;
     let simulator = Simulator::start(Options {
         listen: arguments.listen,
         api_key: arguments.api_key,
@@ -98,17 +96,33 @@ async fn main() -> anyhow::Result<()> {
         simulator.set_faults(faults)?;
     }
     simulator.play(script);
-    println!("listening on {}", simulator.url());
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    stdout.line(&format!("listening on {}", simulator.url()));
+    signals.end().await;
+    tokio::spawn(async move {
+        let name = signals.impatience().await;
+        tracing::error!("{name} again: ending at once, connections are cut off");
+        let _ = tokio::task::spawn_blocking(move || log.flush(FLUSH_TIME)).await;
+        std::process::exit(1);
+    });
     // With the simulator goes the last sender of records: the writer writes what is left and ends.
     simulator.stop().await;
     if let Some(writer) = writer {
         writer.await?.context("the log file is not complete")?;
     }
     Ok(())
+}
+
+/// The log on standard error, which can hold nobody up. `RUST_LOG` says what is logged.
+fn start_log() -> std::io::Result<Output> {
+    let log = Output::stderr(|lines| tracing::warn!(lines, "lines of the log are missing here"))?;
+    let output = log.clone();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .log_internal_errors(false)
+        .with_writer(move || output.clone())
+        .init();
+    host_process::log_panics();
+    Ok(log)
 }
 
 async fn write_records(

@@ -392,11 +392,23 @@ impl Gateway {
 
     /// SIGTERM; gives the status it ended with.
     pub async fn terminate(&mut self) -> ExitStatus {
+        self.end_by(&[Signal::TERM]).await
+    }
+
+    /// These signals, one right after the other; gives the status it ended with.
+    pub async fn end_by(&mut self, signals: &[Signal]) -> ExitStatus {
         let Process { mut child, .. } = self.process.take().expect("it runs");
         self.listens_at.send_replace(None);
         let pid = Pid::from_child(&child);
-        kill_process(pid, Signal::TERM).expect("it can be sent a signal");
+        for signal in signals {
+            kill_process(pid, *signal).expect("it can be sent a signal");
+        }
         wait(&mut child).await
+    }
+
+    /// A signal that is not to end it.
+    pub fn send_signal(&self, signal: Signal) {
+        self.signal(signal);
     }
 }
 
@@ -441,7 +453,7 @@ pub fn host() -> Command {
 }
 
 /// Compiling the components takes most of a start: all gateways use one cache.
-fn share_compiled_code(state: &Path) {
+pub fn share_compiled_code(state: &Path) {
     let shared = build::target_dir().join("end-to-end-cache");
     std::fs::create_dir_all(&shared).expect("a directory for compiled components");
     std::os::unix::fs::symlink(shared, state.join("cache")).expect("a link to it");

@@ -45,6 +45,9 @@ pub const UNKNOWN_BYTES: usize = 8 * KIB;
 pub const PAUSE: Duration = Duration::from_secs(60);
 /// Outbound sockets of one lane.
 pub const OUTBOUND_SOCKETS_PER_LANE: usize = 4;
+/// Outbound sockets of all lanes: as many as there are lanes. Whoever knows how many files the process may
+/// have open sets fewer.
+pub const OUTBOUND_SOCKETS: usize = LANES;
 /// Timers of one lane.
 pub const TIMERS_PER_LANE: usize = 64;
 /// The name of a lane or of a timer.
@@ -115,6 +118,8 @@ pub struct Limits {
     pub pause: Duration,
     /// Outbound sockets of a lane.
     pub outbound_sockets_per_lane: usize,
+    /// Outbound sockets of all lanes; the next ones fail, and can be tried again.
+    pub outbound_sockets: usize,
     /// Timers of a lane.
     pub timers_per_lane: usize,
     /// Bytes of the name of a lane or timer.
@@ -163,6 +168,7 @@ impl Default for Limits {
             unknown_bytes: UNKNOWN_BYTES,
             pause: PAUSE,
             outbound_sockets_per_lane: OUTBOUND_SOCKETS_PER_LANE,
+            outbound_sockets: OUTBOUND_SOCKETS,
             timers_per_lane: TIMERS_PER_LANE,
             name_bytes: NAME_BYTES,
             context_bytes: CONTEXT_BYTES,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::Request;
 
 use crate::{
-    SocketError, Standing, Target,
+    Over, SocketError, Standing, Target,
     connect::{self, ConnectError},
     connection::{self, End},
     events::{Event, SocketToken},
@@ -13,6 +13,10 @@ use crate::{
     inbound::closed,
     registry::{NoPlace, Registration, Registry},
 };
+
+/// Why an outbound socket failed for which there is no place.
+const NO_PLACE: &str =
+    "the host has as many connections to services as it may: try again later, or raise `ulimit -n`";
 
 impl Registry {
     pub(crate) fn open(self: &Arc<Self>, target: &Target) -> Result<SocketToken, SocketError> {
@@ -50,6 +54,12 @@ async fn run(
     within: Duration,
 ) {
     let socket = Arc::clone(&registration.socket);
+    // Held until the connection is closed.
+    let Ok(_place) = Arc::clone(&registry.outbound_places).try_acquire_owned() else {
+        registry.counters.over.add(Over::OutboundPlaces);
+        registration.set_last_event(failed(&socket, None, NO_PLACE));
+        return;
+    };
     let connecting = connect::connect(request, within, Arc::clone(&registry.tls), &registry.limits);
     let connected = tokio::select! {
         connected = connecting => connected,

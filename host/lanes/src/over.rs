@@ -19,6 +19,8 @@ pub enum Over {
     UnknownPlaces,
     /// The sockets or groups of an [`Account`](crate::Account): closed with 1013.
     AccountPlaces,
+    /// [`Limits::outbound_sockets`](crate::Limits::outbound_sockets): a service was not connected to.
+    OutboundPlaces,
     /// [`Limits::unknown_bytes`](crate::Limits::unknown_bytes): closed with 1009.
     UnknownBytes,
     /// [`Limits::outbox_messages`](crate::Limits::outbox_messages) or `outbox_bytes`: what was to be sent
@@ -38,13 +40,14 @@ pub enum Over {
 }
 
 /// One of each.
-const ALL: [Over; 13] = [
+const ALL: [Over; 14] = [
     Over::MessageBytes,
     Over::LaneQueue,
     Over::Lanes,
     Over::LanePlaces,
     Over::UnknownPlaces,
     Over::AccountPlaces,
+    Over::OutboundPlaces,
     Over::UnknownBytes,
     Over::Unread,
     Over::WriteStall,

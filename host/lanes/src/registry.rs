@@ -11,7 +11,10 @@ use std::{
     time::Instant,
 };
 
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -54,6 +57,8 @@ pub(crate) struct Registry {
     pub(crate) counters: Counters,
     accounts: Accounts,
     pub(crate) observer: OnceLock<Arc<dyn Observer>>,
+    /// Of outbound sockets, until their connections are closed.
+    pub(crate) outbound_places: Arc<Semaphore>,
     pub(crate) socket_prefix: OnceLock<Arc<str>>,
     /// Told when a socket or a lane's work has ended.
     pub(crate) ended: Notify,
@@ -71,8 +76,10 @@ impl Registry {
         policy: Arc<dyn OutboundPolicy>,
         tls: Arc<rustls::ClientConfig>,
     ) -> Self {
+        let outbound = limits.outbound_sockets.min(Semaphore::MAX_PERMITS);
         Self {
             calls: Calls::new(limits.pending_calls),
+            outbound_places: Arc::new(Semaphore::new(outbound)),
             limits,
             policy,
             tls,

@@ -8,6 +8,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 pub const CONNECTIONS: usize = 4096;
 /// Those of one address, behind which a whole office may be. Behind a proxy all have the proxy's.
 pub const CONNECTIONS_PER_ADDRESS: usize = 1024;
+/// Connections without a place that are being told so. More are dropped without a word.
+pub const REFUSALS: usize = 64;
 /// The start line and headers of a request.
 pub const HEADER_BYTES: usize = 64 * 1024;
 /// Headers of a request: what hyper has by itself.
@@ -37,6 +39,8 @@ pub struct Limits {
     pub connections: usize,
     /// Those of one IPv4 address, or of one IPv6 network of 64 bits; the next are told 429.
     pub connections_per_address: usize,
+    /// Connections without a place that are told so at one time.
+    pub refusals: usize,
     /// Bytes of a request's start line and headers (at least 8192); more is 431.
     pub header_bytes: usize,
     /// Headers of a request; more is 431.
@@ -63,6 +67,7 @@ impl Default for Limits {
         Self {
             connections: CONNECTIONS,
             connections_per_address: CONNECTIONS_PER_ADDRESS,
+            refusals: REFUSALS,
             header_bytes: HEADER_BYTES,
             headers: HEADERS,
             header_read: HEADER_READ,

@@ -19,9 +19,9 @@ use crate::{
     connections::Connections,
 };
 
-/// Connections over the limit that are being told so. More are dropped without a word.
-const REFUSALS: usize = 64;
-/// For telling one of them.
+/// From one line of the log about accept errors to the next: they last as long as others want them to.
+const ACCEPT_WARNINGS: Duration = Duration::from_secs(60);
+/// For telling a connection that there is no place.
 pub(crate) const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// How much of its request is read for that.
 const REFUSAL_BYTES: usize = 64 * 1024;
@@ -115,7 +115,8 @@ impl Listener {
     /// Accepts connections until the shutdown, then closes the port.
     async fn accept(self, shared: &Arc<Shared>) {
         let limits = &shared.limits;
-        let refusals = Arc::new(Semaphore::new(REFUSALS));
+        let mut last_warning = None::<Instant>;
+        let refusals = Arc::new(Semaphore::new(limits.refusals.min(Semaphore::MAX_PERMITS)));
         loop {
             let accepted = tokio::select! {
                 () = shared.shutdown.cancelled() => return,
@@ -126,7 +127,10 @@ impl Listener {
                 Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => {
                     // Too many open files, most likely: it does not go away by asking again at once.
-                    tracing::warn!(%error, "no connection can be accepted for now");
+                    if last_warning.is_none_or(|last| last.elapsed() >= ACCEPT_WARNINGS) {
+                        tracing::warn!(%error, "no connection can be accepted for now");
+                        last_warning = Some(Instant::now());
+                    }
                     tokio::time::sleep(shared.limits.accept_pause).await;
                     continue;
                 }

@@ -139,7 +139,7 @@ pub enum Limit {
 }
 
 /// The words that `host_limit_hits_total` has for limits.
-pub const LIMITS: [(&str, Limit); 20] = {
+pub const LIMITS: [(&str, Limit); 21] = {
     use Limit::{Lane, Port, Request};
     use lanes::Over as OfLane;
     use listener::Over as OfPort;
@@ -169,6 +169,7 @@ pub const LIMITS: [(&str, Limit); 20] = {
         ("unknown-sockets", Lane(OfLane::UnknownPlaces)),
         ("unknown-bytes", Lane(OfLane::UnknownBytes)),
         ("key-sockets", Lane(OfLane::AccountPlaces)),
+        ("outbound-sockets", Lane(OfLane::OutboundPlaces)),
         ("unread", Lane(OfLane::Unread)),
         ("unread-time", Lane(OfLane::WriteStall)),
         ("silence", Lane(OfLane::Silence)),

@@ -9,7 +9,7 @@ const FALLBACK: u64 = 10_240;
 
 /// For the key-value store, objects that are read and written, components and the runtime: so many at least,
 /// and of a larger limit this share, since more then happens at one time.
-const OWN_FILES: u64 = 40;
+const OWN_FILES: u64 = 32;
 const OWN_SHARE: u64 = 16;
 
 /// Connections without a place that are told so at one time, and those to a port for metrics alone: so many
@@ -85,7 +85,7 @@ impl OpenFiles {
         let (most, ends) = if asked.has_simulator {
             (rest / 2, 2)
         } else {
-            (rest * 2 / 3, 1)
+            (rest / 3 * 2, 1)
         };
         let connections = most.min(asked.connections);
         let outbound = (rest - connections) / ends;
@@ -100,17 +100,17 @@ impl OpenFiles {
     }
 }
 
-/// So many files serve what was asked for, if so many are open at the start.
+/// A number of files that serves what was asked for, if so many are open at the start.
 fn recommended(asked: Asked, open: u64) -> u64 {
-    let is_enough = |free: &u64| {
-        let files = OpenFiles::of(*free, asked);
+    let is_enough = |all: u64| {
+        let files = OpenFiles::of(all.saturating_sub(open), asked);
         files.is_some_and(|files| files.connections as u64 == asked.connections)
     };
-    let mut free = 1;
-    while !is_enough(&free) {
-        free *= 2;
+    let mut all = 1;
+    while !is_enough(all) {
+        all *= 2;
     }
-    open + free
+    all
 }
 
 /// Asks for all that the process may have; gives what it has then.
@@ -196,13 +196,13 @@ mod tests {
         for asked in all() {
             let files = OpenFiles::of(64, asked).unwrap();
             assert!((8..=16).contains(&files.connections), "{files:?}");
-            assert_eq!(OpenFiles::of(40, asked), None);
+            assert_eq!(OpenFiles::of(32, asked), None);
         }
         let one = Asked {
             connections: 1,
             ..PLAIN
         };
-        assert_eq!(OpenFiles::of(48, one).unwrap().connections, 1);
+        assert_eq!(OpenFiles::of(40, one).unwrap().connections, 1);
     }
 
     #[test]

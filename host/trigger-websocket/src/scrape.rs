@@ -23,9 +23,6 @@ use crate::http_component::plain;
 /// The path, on whichever port.
 pub const PATH: &str = "/metrics";
 
-/// Connections at one time to a port that has nothing but the figures.
-const MAX_SCRAPERS: usize = 64;
-
 /// Whether figures can be read at the app's own port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -142,10 +139,11 @@ impl Apart {
         self.address
     }
 
-    /// Serves the figures until the end.
-    pub async fn run(self, metrics: Metrics, end: CancellationToken) {
+    /// Serves the figures until the end, to so many connections at one time.
+    pub async fn run(self, metrics: Metrics, connections: usize, end: CancellationToken) {
         let limits = listener::Limits {
-            connections: MAX_SCRAPERS,
+            connections,
+            refusals: 1,
             drain: crate::serve::LISTENER_GRACE,
             ..listener::Limits::default()
         };

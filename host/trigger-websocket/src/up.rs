@@ -27,12 +27,13 @@ use crate::instance_pool::{InstancePool, PoolLimits};
 use crate::lane_claims::LaneClaims;
 use crate::log::Outputs;
 use crate::mailbox::AppMailbox;
+use crate::open_files::{Asked, OpenFiles};
 use crate::over::Overs;
 use crate::scrape::{Apart, Place};
-use crate::serve::serve;
+use crate::serve::{LISTENER_GRACE, Serving};
 use crate::service::{AppService, Target};
 use crate::stores::Stores;
-use crate::{doors, engine, open_files, resume, scrape, startup, variables};
+use crate::{doors, engine, resume, scrape, startup, variables};
 
 /// Runs the app until it is asked to end. `app_dir` is where its spin.toml is.
 ///
@@ -55,9 +56,14 @@ pub async fn run(
         );
     }
     options.limits.check()?;
-    open_files::allow(options.limits.limit_connections);
     let overrides: variables::Overrides = options.variable.iter().map(Assignment::pair).collect();
     let environment = |name: &str| std::env::var(name).ok();
+    let missing_asr_key = variables::missing_asr_key(&app, environment, &overrides)?;
+    let files = OpenFiles::divide(Asked {
+        connections: options.limits.limit_connections,
+        has_metrics_port: options.metrics_listen.is_some(),
+        has_simulator: missing_asr_key.is_some(),
+    })?;
     // First what fails most often and takes no time.
     let tls = doors::certificate(options)?;
     let reach = doors::addresses(
@@ -105,9 +111,9 @@ pub async fn run(
     )
     .await?;
     stores.check().await?;
-    let simulator = match variables::missing_asr_key(&app, environment, &overrides)? {
+    let simulator = match missing_asr_key {
         Some(missing) => Some(
-            variables::start_simulator(missing)
+            variables::start_simulator(missing, files.simulator)
                 .await
                 .context("cannot start the ASR simulator")?,
         ),
@@ -124,7 +130,9 @@ pub async fn run(
     let engine = engine::start(&stores.cache(), options.limits.memory())
         .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot start WebAssembly with {}", stores.cache().display()))?;
-    let lanes = Lanes::new(options.limits.lanes(), Arc::new(CheckedBefore))
+    let mut limits = options.limits.lanes();
+    limits.outbound_sockets = limits.outbound_sockets.min(files.outbound);
+    let lanes = Lanes::new(limits, Arc::new(CheckedBefore))
         .context("cannot set up TLS for outbound sockets")?;
     tracing::info!(
         "preparing components: compiled once, then loaded from {}",
@@ -162,16 +170,31 @@ pub async fn run(
         );
     }
     let end = CancellationToken::new();
-    let scraped = apart
-        .zip(metrics)
-        .map(|(apart, metrics)| tokio::spawn(apart.run(metrics, end.clone())));
+    let scraped = apart.zip(metrics).map(|(apart, metrics)| {
+        tokio::spawn(apart.run(metrics, files.metrics_connections, end.clone()))
+    });
     let signals = Signals::install().context("cannot take signals over")?;
     announce(&app, &stores, started);
     // The one line on standard output that programs wait for; nobody has to.
     let listening = format!("listening on {scheme}://{address}");
     outputs.stdout.line(&listening);
 
-    serve(listener, service, lanes, signals, options, &outputs.log).await;
+    let limits = listener::Limits {
+        connections: files.connections,
+        refusals: files.refusals,
+        ..options
+            .limits
+            .port(options.shutdown_timeout + LISTENER_GRACE)
+    };
+    let serving = Serving {
+        listener,
+        limits,
+        service,
+        lanes,
+    };
+    serving
+        .run(signals, options.shutdown_timeout, &outputs.log)
+        .await;
     end.cancel();
     if let Some(claims) = claims {
         claims.leave().await;

@@ -103,8 +103,13 @@ fn when_empty<'a>(
 ///
 /// # Errors
 /// No loopback port can be bound.
-pub async fn start_simulator(missing: &str) -> std::io::Result<Simulator> {
-    let simulator = Simulator::start(Options::default()).await?;
+pub async fn start_simulator(missing: &str, connections: usize) -> std::io::Result<Simulator> {
+    let defaults = Options::default();
+    let options = Options {
+        max_connections: connections.min(defaults.max_connections),
+        ..defaults
+    };
+    let simulator = Simulator::start(options).await?;
     let setting = missing.to_ascii_uppercase();
     tracing::warn!(
         url = simulator.url(),

@@ -163,9 +163,9 @@ async fn an_instance_is_replaced_after_a_thousand_calls() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn the_same_signal_later_ends_it_at_once() {
     let host = Host::start(&[]);
-    // It never reads: the close frame is not answered, so the first signal leaves time for another.
+    // It never reads: the close frame is not answered, which takes longer than patience does.
     let _ws = host.connect("/ws/silent").await;
     assert_eq!(host.terminate().insist(), Some(1));
 }

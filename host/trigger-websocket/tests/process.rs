@@ -258,6 +258,24 @@ fn limits_that_do_not_go_together_end_the_start() {
 }
 
 #[test]
+fn too_few_open_files_end_the_start_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("spin.toml"), APP).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 32; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_trigger-websocket"))
+        .args(["up", "--listen", "127.0.0.1:0", "--from"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    for part in ["may have 32 files open", "ulimit -n"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[test]
 fn an_unknown_variable_is_refused() {
     let (_folder, output) = up(APP, &["--variable", "asr_modle=x"]);
     assert_eq!(output.status.code(), Some(1));

@@ -24,6 +24,7 @@ mod kills;
 mod live;
 mod merged;
 mod metrics;
+mod operation;
 mod port;
 mod reliability_doc;
 mod resolve;

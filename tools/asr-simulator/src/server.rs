@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::{StatusCode, header};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -32,8 +32,12 @@ use exchange::{close, converse};
 
 /// A handshake may take this long.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many refused clients are told why at a time; others wait in the listen queue.
+/// How many refused clients are told why at a time, and which share of the connections at most; others wait
+/// in the listen queue.
 const MAX_REFUSALS: usize = 64;
+const REFUSAL_SHARE: usize = 4;
+/// From one line of the log about errors of `accept` to the next.
+const ACCEPT_WARNINGS: Duration = Duration::from_secs(60);
 /// After an error of `accept`, such as no file descriptors, it is left alone for this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,7 +65,9 @@ pub(crate) async fn serve(
         .options
         .max_connections
         .min(Semaphore::MAX_PERMITS - MAX_REFUSALS);
-    let open = Arc::new(Semaphore::new(limit + MAX_REFUSALS));
+    let refusals = limit.div_ceil(REFUSAL_SHARE).min(MAX_REFUSALS);
+    let open = Arc::new(Semaphore::new(limit + refusals));
+    let mut last_warning = None::<Instant>;
     loop {
         let Ok(permit) = Arc::clone(&open).acquire_owned().await else {
             return;
@@ -71,14 +77,17 @@ pub(crate) async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if last_warning.is_none_or(|last| last.elapsed() >= ACCEPT_WARNINGS) {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        last_warning = Some(Instant::now());
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
         };
         let connection = Connection {
-            has_room: open.available_permits() >= MAX_REFUSALS,
+            has_room: open.available_permits() >= refusals,
             shared: Arc::clone(&shared),
             _permit: permit,
         };

@@ -14,6 +14,7 @@ mod conformance;
 mod damaged;
 mod deletion;
 mod encrypted;
+mod feed;
 mod hostile;
 mod hostile_clients;
 mod identity;

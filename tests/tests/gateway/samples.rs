@@ -37,6 +37,14 @@ async fn the_sample_interview_becomes_a_result_without_any_settings() {
     );
     let said: Value = serde_json::from_slice(&fed.stdout).unwrap();
     assert_eq!(said["complete"], true, "{said:#}");
+    // Nobody takes the simulator's words for the file's.
+    assert_eq!(said["transcripts_are_invented"], true, "{said:#}");
+    let shown = String::from_utf8_lossy(&fed.stderr);
+    assert!(shown.contains("the transcripts are INVENTED"), "{shown}");
+    let utterances = shown.lines().filter(|line| line.starts_with('['));
+    for utterance in utterances {
+        assert!(utterance.contains("] (invented) "), "{utterance}");
+    }
 
     let key = said["result_key"].as_str().unwrap();
     let result: Value = serde_json::from_slice(&gateway.blobs().read(key).unwrap()).unwrap();

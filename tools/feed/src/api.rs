@@ -1,14 +1,22 @@
-//! What is asked of the gateway over HTTP. No audio.
+//! The HTTP API of the gateway, as far as it is used here. No audio.
 
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
-use reqwest::{Client, RequestBuilder};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::timeout;
+use url::Url;
 
-use crate::session::{Gateway, Role, SessionId};
+use crate::connection::{self, Connector};
+use crate::gateway::Gateway;
+use crate::session::{Role, SessionId};
 
 /// The header that shows a key.
 pub const KEY: &str = "x-api-key";
@@ -18,19 +26,25 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const FINALIZE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Utterances asked for at a time. More than this within one poll are not all shown.
 pub const UTTERANCE_LIMIT: usize = 200;
+/// Longer answers are not read.
+pub const MAX_ANSWER_BYTES: usize = 16 << 20;
+/// Characters of an answer that an error repeats.
+const MAX_QUOTED: usize = 300;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nobody there, or nobody who answers.
-    #[error(
-        "no answer from the gateway at {gateway} ({reason}); start it with `cargo up`, or name another with --url"
-    )]
+    #[error("no answer from the gateway at {gateway} ({reason}){remedy}")]
     Unreachable {
         /// Which.
         gateway: String,
         /// Why, as far as the system knows.
         reason: String,
+        /// What to do about it.
+        remedy: &'static str,
+        /// Whether it may answer later.
+        is_transient: bool,
     },
     /// It refused.
     #[error("the gateway answers {status}: {detail}")]
@@ -48,6 +62,38 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl Error {
+    /// Whether the same request may succeed later: the gateway restarts, or a proxy before it waits for
+    /// it.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { is_transient, .. } => *is_transient,
+            Self::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 502 | 503 | 504),
+            Self::Foreign { .. } => false,
+        }
+    }
+}
+
+/// What the gateway says of itself, as far as it matters here.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Health {
+    /// `simulator` where transcripts are invented.
+    #[serde(default)]
+    pub asr_provider: String,
+    /// Whether anything is transcribed.
+    #[serde(default)]
+    pub asr_enabled: Option<bool>,
+}
+
+impl Health {
+    /// Whether the transcripts are invented.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.asr_provider == "simulator"
+    }
 }
 
 /// A final text, as far as it is shown.
@@ -82,51 +128,57 @@ pub struct Finalized {
 }
 
 /// One session on one gateway.
-#[derive(Debug, Clone)]
 pub struct Api {
-    client: Client,
+    connector: Connector,
     gateway: Gateway,
     session: SessionId,
     key: Option<HeaderValue>,
+    /// The connection of the last request, if it can be used again.
+    kept: Option<SendRequest<Full<Bytes>>>,
+}
+
+/// Why a request got no answer.
+enum Failure {
+    Connect(connection::Error),
+    Broken(String),
 }
 
 impl Api {
     /// Connects to nothing yet.
     #[must_use]
-    pub fn new(gateway: Gateway, session: SessionId) -> Self {
+    pub fn new(
+        connector: Connector,
+        gateway: Gateway,
+        session: SessionId,
+        key: Option<HeaderValue>,
+    ) -> Self {
         Self {
-            client: Client::new(),
+            connector,
             gateway,
             session,
-            key: None,
+            key,
+            kept: None,
         }
     }
 
-    /// Shows this key, if there is one.
-    #[must_use]
-    pub fn with_key(mut self, key: Option<HeaderValue>) -> Self {
-        self.key = key;
-        self
-    }
-
-    /// Whether there is a gateway.
+    /// Whether there is a gateway, and what it says of itself.
     ///
     /// # Errors
     /// When there is none.
-    pub async fn check(&self) -> Result<(), Error> {
+    pub async fn health(&mut self) -> Result<Health, Error> {
         let url = self.gateway.route(["health"]);
-        let health: Value = self.ask(self.client.get(url), ANSWER_TIMEOUT).await?;
-        match health.get("status") {
-            Some(_) => Ok(()),
-            None => Err(self.foreign("its /health has no status")),
+        let health: Value = self.ask(Method::GET, url, None, ANSWER_TIMEOUT).await?;
+        if health.get("status").is_none() {
+            return Err(self.foreign("its /health has no status"));
         }
+        serde_json::from_value(health).map_err(|error| self.foreign(error))
     }
 
     /// The last utterances of a stream, oldest first.
     ///
     /// # Errors
     /// When the gateway does not answer or refuses.
-    pub async fn utterances(&self, role: Role) -> Result<Vec<Utterance>, Error> {
+    pub async fn utterances(&mut self, role: Role) -> Result<Vec<Utterance>, Error> {
         #[derive(Deserialize)]
         struct Page {
             items: Vec<Utterance>,
@@ -135,7 +187,7 @@ impl Api {
         url.query_pairs_mut()
             .append_pair("stream_role", role.as_str())
             .append_pair("limit", &UTTERANCE_LIMIT.to_string());
-        let page: Page = self.ask(self.client.get(url), ANSWER_TIMEOUT).await?;
+        let page: Page = self.ask(Method::GET, url, None, ANSWER_TIMEOUT).await?;
         Ok(page.items)
     }
 
@@ -143,9 +195,9 @@ impl Api {
     ///
     /// # Errors
     /// When the gateway does not answer or refuses.
-    pub async fn recognition(&self, role: Role) -> Result<Recognition, Error> {
-        let request = self.client.get(self.session_route("state"));
-        let state: Value = self.ask(request, ANSWER_TIMEOUT).await?;
+    pub async fn recognition(&mut self, role: Role) -> Result<Recognition, Error> {
+        let url = self.session_route("state");
+        let state: Value = self.ask(Method::GET, url, None, ANSWER_TIMEOUT).await?;
         let number = |field: &Value, name: &str| {
             field
                 .as_u64()
@@ -160,49 +212,138 @@ impl Api {
         })
     }
 
-    /// Writes `result.json`.
+    /// Writes `result.json`. May be repeated.
     ///
     /// # Errors
     /// When the gateway does not answer within [`FINALIZE_TIMEOUT`] or refuses.
-    pub async fn finalize(&self) -> Result<Finalized, Error> {
+    pub async fn finalize(&mut self) -> Result<Finalized, Error> {
         let body = json!({"metadata": {"client": "feed"}});
-        let request = self.client.post(self.session_route("finalize")).json(&body);
-        self.ask(request, FINALIZE_TIMEOUT).await
+        let url = self.session_route("finalize");
+        self.ask(Method::POST, url, Some(body), FINALIZE_TIMEOUT)
+            .await
     }
 
-    fn session_route(&self, name: &str) -> url::Url {
+    fn session_route(&self, name: &str) -> Url {
         self.gateway
             .route(["v1", "sessions", self.session.as_str(), name])
     }
 
     async fn ask<T: DeserializeOwned>(
-        &self,
-        request: RequestBuilder,
-        timeout: Duration,
+        &mut self,
+        method: Method,
+        url: Url,
+        body: Option<Value>,
+        patience: Duration,
     ) -> Result<T, Error> {
-        let request = match &self.key {
-            Some(key) => request.header(KEY, key.clone()),
-            None => request,
+        let exchange = self.exchange(method, &url, body);
+        let answer = match timeout(patience, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::Broken(format!(
+                "none within {} s",
+                patience.as_secs()
+            ))),
         };
-        let answer = async {
-            let response = request.timeout(timeout).send().await?;
-            Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
-        };
-        let (status, body) = answer.await.map_err(|error| Error::Unreachable {
-            gateway: self.gateway.to_string(),
-            reason: innermost(&error),
-        })?;
+        let (status, location, body) = answer.map_err(|failure| self.unreachable(failure))?;
         if !status.is_success() {
             let detail = serde_json::from_slice::<Value>(&body)
                 .ok()
                 .and_then(|body| Some(body.get("detail")?.as_str()?.to_owned()))
+                .or_else(|| location.map(|location| format!("it is at {location}")))
                 .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
             return Err(Error::Refused {
                 status: status.as_u16(),
-                detail,
+                detail: detail.chars().take(MAX_QUOTED).collect(),
             });
         }
         serde_json::from_slice(&body).map_err(|error| self.foreign(error))
+    }
+
+    /// Over the connection of before if it still works, else over a new one: every request here may be
+    /// repeated.
+    async fn exchange(
+        &mut self,
+        method: Method,
+        url: &Url,
+        body: Option<Value>,
+    ) -> Result<(StatusCode, Option<String>, Bytes), Failure> {
+        let request = || self.request(&method, url, body.as_ref());
+        let broken = |error: &dyn std::error::Error| Failure::Broken(innermost(error));
+        let mut response = None;
+        let first = request().map_err(|error| broken(&error))?;
+        if let Some(mut sender) = self.kept.take()
+            && sender.ready().await.is_ok()
+            && let Ok(answer) = sender.send_request(first).await
+        {
+            response = Some((sender, answer));
+        }
+        let (sender, response) = match response {
+            Some(response) => response,
+            None => {
+                let connection = self.connector.connect().await.map_err(Failure::Connect)?;
+                let (mut sender, driver) = handshake(TokioIo::new(connection))
+                    .await
+                    .map_err(|error| broken(&error))?;
+                // Ends with the sender.
+                tokio::spawn(driver);
+                let request = self
+                    .request(&method, url, body.as_ref())
+                    .map_err(|error| broken(&error))?;
+                let answer = sender.send_request(request).await;
+                (sender, answer.map_err(|error| broken(&error))?)
+            }
+        };
+        let status = response.status();
+        let location = response.headers().get(LOCATION);
+        let location = location.and_then(|location| location.to_str().ok().map(str::to_owned));
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
+        let body = body.collect().await.map_err(|error| broken(&*error))?;
+        self.kept = Some(sender);
+        Ok((status, location, body.to_bytes()))
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        url: &Url,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let target = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(HOST, self.gateway.authority())
+            .header(ACCEPT, "application/json");
+        if let Some(key) = &self.key {
+            request = request.header(KEY, key.clone());
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        request.body(Full::new(body))
+    }
+
+    fn unreachable(&self, failure: Failure) -> Error {
+        let (reason, is_transient) = match failure {
+            Failure::Connect(error) => (error.to_string(), !error.is_final()),
+            Failure::Broken(reason) => (reason, true),
+        };
+        let remedy = match is_transient && self.gateway.is_loopback() {
+            true => "; start it with `cargo up`, or name another with --url",
+            false => "",
+        };
+        Error::Unreachable {
+            gateway: self.gateway.to_string(),
+            reason,
+            remedy,
+            is_transient,
+        }
     }
 
     fn foreign(&self, reason: impl ToString) -> Error {

@@ -1,10 +1,10 @@
 //! What to send next, and what to send again, until every chunk of a stream was acknowledged. Time
-//! comes in as the time since the start; nothing here sends or waits.
+//! comes in as the time since the start; nothing here reads, sends or waits.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// At most this many chunks are on their way without an answer.
+/// At most this many chunks are held: read from the file and not acknowledged.
 pub const WINDOW: usize = 32;
 /// A connection that leaves a chunk unanswered for this long is given up.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -27,8 +27,7 @@ pub enum Pace {
 pub enum Step {
     /// Send this chunk. It counts as sent.
     Send(u32),
-    /// Nothing to send before an answer comes or this time is reached; without a time, only an
-    /// answer helps.
+    /// Nothing to send before an answer comes, a chunk is provided, or this time is reached.
     Wait(Option<Duration>),
     /// The oldest chunk has been unanswered for [`ACK_TIMEOUT`]: connect anew.
     Stalled,
@@ -49,13 +48,25 @@ struct Sent {
     at: Duration,
 }
 
-/// The state of one stream's chunks, `1..=total`.
+/// What is known of a chunk that is not acknowledged.
+#[derive(Debug, Clone, Copy, Default)]
+struct Open {
+    times_sent: u32,
+    rejections: u8,
+}
+
+/// The state of one stream's chunks, from the first on. It holds [`WINDOW`] of them at most.
 #[derive(Debug)]
 pub struct Delivery {
-    total: u32,
+    first: u32,
     pace: Pace,
+    /// The next chunk that the file gives.
+    unread: u32,
+    has_ended: bool,
     /// The first chunk that was never sent.
     unsent: u32,
+    /// Provided and not acknowledged.
+    open: BTreeMap<u32, Open>,
     /// Sent before, and to be sent again.
     again: BTreeSet<u32>,
     /// Nothing is sent again before this.
@@ -63,44 +74,66 @@ pub struct Delivery {
     /// Sent on this connection and not answered, in the order of sending, which is the order of
     /// the answers.
     in_flight: VecDeque<Sent>,
-    acked: Vec<bool>,
-    rejections: Vec<u8>,
     acked_count: u32,
     resent_count: u32,
 }
 
 impl Delivery {
-    /// Nothing sent yet.
+    /// Nothing provided yet; the first chunk will be `first`.
     #[must_use]
-    pub fn new(total: u32, pace: Pace) -> Self {
+    pub fn new(first: u32, pace: Pace) -> Self {
         Self {
-            total,
+            first,
             pace,
-            unsent: 1,
+            unread: first,
+            has_ended: false,
+            unsent: first,
+            open: BTreeMap::new(),
             again: BTreeSet::new(),
             again_from: Duration::ZERO,
             in_flight: VecDeque::new(),
-            acked: vec![false; index(total) + 1],
-            rejections: vec![0; index(total) + 1],
             acked_count: 0,
             resent_count: 0,
         }
     }
 
+    /// Whether there is room for one more chunk of the file.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        !self.has_ended && self.open.len() < WINDOW
+    }
+
+    /// The file has one more chunk: its number.
+    pub fn provide(&mut self) -> u32 {
+        let seq = self.unread;
+        self.open.insert(seq, Open::default());
+        self.unread = seq.saturating_add(1);
+        seq
+    }
+
+    /// The file has no more chunks.
+    pub fn end(&mut self) {
+        self.has_ended = true;
+    }
+
+    /// Nothing is sent any more that was not sent yet. What was sent is still waited for.
+    pub fn stop(&mut self) {
+        self.end();
+        self.unread = self.unsent;
+        let _ = self.open.split_off(&self.unsent);
+    }
+
     /// What to do at this time.
     pub fn next(&mut self, now: Duration) -> Step {
-        if self.acked_count == self.total {
+        if self.has_ended && self.open.is_empty() {
             return Step::Done;
         }
         let ack_due = self.in_flight.front().map(|sent| sent.at + ACK_TIMEOUT);
         if ack_due.is_some_and(|due| due <= now) {
             return Step::Stalled;
         }
-        if self.in_flight.len() >= WINDOW {
-            return Step::Wait(ack_due);
-        }
         let again = self.again.first().map(|seq| (*seq, self.again_from));
-        let first_time = (self.unsent <= self.total).then(|| (self.unsent, self.due(self.unsent)));
+        let first_time = (self.unsent < self.unread).then(|| (self.unsent, self.due(self.unsent)));
         // What is due longest goes first; of two that are due, the older chunk.
         match [again, first_time]
             .into_iter()
@@ -112,6 +145,9 @@ impl Delivery {
                     self.resent_count += 1;
                 } else {
                     self.unsent += 1;
+                }
+                if let Some(open) = self.open.get_mut(&seq) {
+                    open.times_sent += 1;
                 }
                 self.in_flight.push_back(Sent { seq, at: now });
                 Step::Send(seq)
@@ -125,22 +161,17 @@ impl Delivery {
         }
     }
 
-    /// The gateway has this chunk, stored now or before. False when that was known already or the
-    /// chunk was never sent.
-    pub fn acked(&mut self, seq: u32) -> bool {
+    /// The gateway has this chunk, stored now or before. Gives how often it was sent; none when the
+    /// ack is known already or the chunk was never sent.
+    pub fn acked(&mut self, seq: u32) -> Option<u32> {
         self.in_flight.retain(|sent| sent.seq != seq);
-        if !(1..self.unsent).contains(&seq) {
-            return false;
+        if seq >= self.unsent {
+            return None;
         }
         self.again.remove(&seq);
-        match self.acked.get_mut(index(seq)) {
-            Some(acked) if !*acked => {
-                *acked = true;
-                self.acked_count += 1;
-                true
-            }
-            _ => false,
-        }
+        let open = self.open.remove(&seq)?;
+        self.acked_count += 1;
+        Some(open.times_sent)
     }
 
     /// The oldest unanswered chunk was answered with an error; none when there is no such chunk.
@@ -152,13 +183,13 @@ impl Delivery {
         let Some(Sent { seq, .. }) = self.in_flight.pop_front() else {
             return Ok(None);
         };
-        if let Some(rejections) = self.rejections.get_mut(index(seq)) {
-            *rejections += 1;
-            if *rejections >= MAX_REJECTIONS {
+        if let Some(open) = self.open.get_mut(&seq) {
+            open.rejections += 1;
+            if open.rejections >= MAX_REJECTIONS {
                 return Err(GivenUp { seq });
             }
+            self.again.insert(seq);
         }
-        self.send_again(seq);
         self.again_from = now + REJECTION_PAUSE;
         Ok(Some(seq))
     }
@@ -166,20 +197,16 @@ impl Delivery {
     /// The connection is gone: what was not answered on it goes out again on the next.
     pub fn disconnected(&mut self) {
         for sent in std::mem::take(&mut self.in_flight) {
-            self.send_again(sent.seq);
+            if self.open.contains_key(&sent.seq) {
+                self.again.insert(sent.seq);
+            }
         }
-    }
-
-    /// How many chunks there are.
-    #[must_use]
-    pub fn total(&self) -> u32 {
-        self.total
     }
 
     /// How many chunks were sent at least once.
     #[must_use]
     pub fn sent_count(&self) -> u32 {
-        self.unsent - 1
+        self.unsent - self.first
     }
 
     /// How many are acknowledged.
@@ -194,22 +221,12 @@ impl Delivery {
         self.resent_count
     }
 
-    fn send_again(&mut self, seq: u32) {
-        if !self.acked.get(index(seq)).copied().unwrap_or(true) {
-            self.again.insert(seq);
-        }
-    }
-
     fn due(&self, seq: u32) -> Duration {
         match self.pace {
-            Pace::RealTime => Duration::from_secs(u64::from(seq) - 1),
+            Pace::RealTime => Duration::from_secs(u64::from(seq - self.first)),
             Pace::Fast => Duration::ZERO,
         }
     }
-}
-
-fn index(seq: u32) -> usize {
-    usize::try_from(seq).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -224,9 +241,25 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    /// Of a file of so many chunks, as far as there is room for them.
+    fn delivery(total: u32, pace: Pace) -> Delivery {
+        let mut delivery = Delivery::new(1, pace);
+        provide(&mut delivery, total);
+        delivery
+    }
+
+    fn provide(delivery: &mut Delivery, total: u32) {
+        while delivery.wants_more() {
+            match delivery.unread {
+                seq if seq > total => delivery.end(),
+                seq => assert_eq!(delivery.provide(), seq),
+            }
+        }
+    }
+
     #[test]
     fn real_time_is_one_chunk_a_second_and_delays_do_not_add_up() {
-        let mut delivery = Delivery::new(4, Pace::RealTime);
+        let mut delivery = delivery(4, Pace::RealTime);
         assert_eq!(delivery.next(ms(7)), Step::Send(1));
         assert_eq!(delivery.next(ms(7)), Step::Wait(Some(ms(1000))));
         assert_eq!(delivery.next(ms(2300)), Step::Send(2));
@@ -236,29 +269,30 @@ mod tests {
 
     #[test]
     fn fast_is_bounded_by_the_window() {
-        let mut delivery = Delivery::new(100, Pace::Fast);
+        let mut delivery = delivery(100, Pace::Fast);
         for seq in 1..=WINDOW as u32 {
             assert_eq!(delivery.next(START), Step::Send(seq));
         }
         assert_eq!(delivery.next(START), Step::Wait(Some(ACK_TIMEOUT)));
-        assert!(delivery.acked(1));
+        assert_eq!(delivery.acked(1), Some(1));
+        provide(&mut delivery, 100);
         assert_eq!(delivery.next(START), Step::Send(WINDOW as u32 + 1));
         assert_eq!(delivery.next(ACK_TIMEOUT), Step::Stalled);
     }
 
     #[test]
     fn a_second_ack_and_an_ack_for_nothing_do_not_count() {
-        let mut delivery = Delivery::new(2, Pace::Fast);
-        assert!(!delivery.acked(1));
+        let mut delivery = delivery(2, Pace::Fast);
+        assert_eq!(delivery.acked(1), None);
         delivery.next(START);
-        assert!(delivery.acked(1) && !delivery.acked(1));
-        assert!(!delivery.acked(0) && !delivery.acked(2) && !delivery.acked(9));
+        assert_eq!([delivery.acked(1), delivery.acked(1)], [Some(1), None]);
+        assert_eq!([0, 2, 9].map(|seq| delivery.acked(seq)), [None; 3]);
         assert_eq!(delivery.acked_count(), 1);
     }
 
     #[test]
     fn what_was_not_answered_goes_first_after_a_reconnect() {
-        let mut delivery = Delivery::new(9, Pace::Fast);
+        let mut delivery = delivery(9, Pace::Fast);
         for _ in 0..3 {
             delivery.next(START);
         }
@@ -267,11 +301,46 @@ mod tests {
         let sent: Vec<_> = (0..3).map(|_| delivery.next(START)).collect();
         assert_eq!(sent, [Step::Send(1), Step::Send(3), Step::Send(4)]);
         assert_eq!(delivery.resent_count(), 2);
+        assert_eq!([1, 4].map(|seq| delivery.acked(seq)), [Some(2), Some(1)]);
+    }
+
+    #[test]
+    fn numbers_go_on_after_what_the_stream_has() {
+        let mut delivery = Delivery::new(301, Pace::RealTime);
+        assert_eq!(delivery.provide(), 301);
+        assert_eq!(delivery.next(ms(5)), Step::Send(301));
+        assert_eq!(delivery.provide(), 302);
+        assert_eq!(delivery.next(ms(5)), Step::Wait(Some(ms(1000))));
+        assert_eq!(delivery.sent_count(), 1);
+    }
+
+    #[test]
+    fn a_stop_waits_only_for_what_was_sent() {
+        let mut delivery = delivery(9, Pace::RealTime);
+        assert_eq!(delivery.next(START), Step::Send(1));
+        delivery.stop();
+        assert_eq!(delivery.next(ms(3000)), Step::Wait(Some(ACK_TIMEOUT)));
+        assert_eq!(delivery.acked(1), Some(1));
+        assert_eq!(delivery.next(ms(3000)), Step::Done);
+        let mut delivery = Delivery::new(1, Pace::Fast);
+        delivery.stop();
+        assert_eq!(delivery.next(START), Step::Done);
+    }
+
+    #[test]
+    fn no_more_than_the_window_is_held_however_much_is_rejected() {
+        let mut delivery = delivery(1000, Pace::Fast);
+        for _ in 0..WINDOW {
+            assert!(matches!(delivery.next(START), Step::Send(_)));
+            assert!(delivery.rejected(START).unwrap().is_some());
+        }
+        assert!(!delivery.wants_more());
+        assert_eq!(delivery.next(START), Step::Wait(Some(REJECTION_PAUSE)));
     }
 
     #[test]
     fn a_rejected_chunk_is_tried_again_after_a_pause_and_given_up_in_the_end() {
-        let mut delivery = Delivery::new(1, Pace::Fast);
+        let mut delivery = delivery(1, Pace::Fast);
         let mut now = START;
         for _ in 1..MAX_REJECTIONS {
             assert_eq!(delivery.next(now), Step::Send(1));
@@ -285,7 +354,7 @@ mod tests {
 
     #[test]
     fn nothing_to_send_is_done() {
-        assert_eq!(Delivery::new(0, Pace::Fast).next(START), Step::Done);
+        assert_eq!(delivery(0, Pace::Fast).next(START), Step::Done);
     }
 
     #[derive(Debug, Clone)]
@@ -314,7 +383,7 @@ mod tests {
             chances in proptest::collection::vec(chance(), 0..200),
         ) {
             let pace = if real_time { Pace::RealTime } else { Pace::Fast };
-            let mut delivery = Delivery::new(total, pace);
+            let mut delivery = delivery(total, pace);
             let mut now = START;
             let mut stored = BTreeSet::new();
             let mut acked = Vec::new();
@@ -323,6 +392,8 @@ mod tests {
             let calm = std::iter::repeat([Chance::Answer(40), Chance::Wait(1000)]).flatten();
             let mut chances = chances.into_iter().chain(calm);
             for _ in 0..2000 {
+                provide(&mut delivery, total);
+                prop_assert!(delivery.open.len() <= WINDOW);
                 match delivery.next(now) {
                     Step::Done => break,
                     Step::Send(seq) => {
@@ -345,7 +416,7 @@ mod tests {
                         for _ in 0..count {
                             let Some(seq) = on_the_way.pop_front() else { break };
                             stored.insert(seq);
-                            if delivery.acked(seq) {
+                            if delivery.acked(seq).is_some() {
                                 acked.push(seq);
                             }
                         }

@@ -1,132 +1,29 @@
 //! A gateway that drops connections at random moments gets every chunk all the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod fake;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use feed::audio::{Audio, CHUNK_BYTES};
+use std::path::Path;
+
+use fake::{Deed, Fake, PATIENCE, Rules};
+use feed::audio::{CHUNK_BYTES, Source};
+use feed::connection::Connector;
 use feed::delivery::Pace;
-use feed::session::{Gateway, Role};
-use feed::stream::{self, Error, Observer, Plan, Summary};
-use futures::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use feed::gateway::Gateway;
+use feed::reading;
+use feed::session::Role;
+use feed::stream::{self, Begin, End, Error, Observer, Outcome, Plan, Summary};
+use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What the test's gateway does with a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deed {
-    Ack,
-    /// Drops the connection before the chunk is stored.
-    DropBefore,
-    /// Stores the chunk and drops the connection before the ack.
-    DropAfter,
-    /// Answers with an error.
-    Reject,
-}
-
-type Deeds = Arc<Mutex<Box<dyn FnMut() -> Deed + Send>>>;
-
-#[derive(Clone)]
-struct TestGateway {
-    stored: Arc<Mutex<BTreeMap<u32, Vec<u8>>>>,
-    hellos: Arc<Mutex<Vec<Value>>>,
-    closes: Arc<Mutex<u32>>,
-    deeds: Deeds,
-}
-
-impl TestGateway {
-    async fn start(deeds: impl FnMut() -> Deed + Send + 'static) -> (Self, Gateway) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let gateway = Self {
-            stored: Arc::default(),
-            hellos: Arc::default(),
-            closes: Arc::default(),
-            deeds: Arc::new(Mutex::new(Box::new(deeds))),
-        };
-        let serving = gateway.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serving.clone().serve(stream));
-            }
-        });
-        (gateway, format!("http://{address}").parse().unwrap())
-    }
-
-    /// None when the connection is over.
-    async fn serve(self, stream: TcpStream) -> Option<()> {
-        let mut socket = tokio_tungstenite::accept_async(stream).await.ok()?;
-        while let Some(Ok(Message::Text(text))) = socket.next().await {
-            let frame: Value = serde_json::from_str(&text).unwrap();
-            let answer = match frame["type"].as_str().unwrap() {
-                "hello" => {
-                    self.hellos.lock().unwrap().push(frame);
-                    json!({"type": "ready"})
-                }
-                "chunk" => self.chunk(&frame)?,
-                "close" => {
-                    *self.closes.lock().unwrap() += 1;
-                    let code = CloseCode::Normal;
-                    let reason = "end of file".into();
-                    let closing = json!({"type": "closing"}).to_string();
-                    socket.send(Message::text(closing)).await.ok()?;
-                    socket.close(Some(CloseFrame { code, reason })).await.ok()?;
-                    continue;
-                }
-                other => panic!("{other}"),
-            };
-            socket.send(Message::text(answer.to_string())).await.ok()?;
-        }
-        Some(())
-    }
-
-    fn chunk(&self, frame: &Value) -> Option<Value> {
-        for (field, expected) in [
-            ("stream_role", json!("teacher")),
-            ("meeting_id", json!("a session")),
-            ("sample_rate", json!(16_000)),
-            ("channels", json!(1)),
-            ("format", json!("pcm_s16le")),
-        ] {
-            assert_eq!(frame[field], expected);
-        }
-        assert!(frame["timestamp_ms"].as_u64().unwrap() > 0);
-        let seq = u32::try_from(frame["seq"].as_u64().unwrap()).unwrap();
-        let pcm = STANDARD
-            .decode(frame["content_b64"].as_str().unwrap())
-            .unwrap();
-        let deed = (self.deeds.lock().unwrap())();
-        if deed == Deed::DropBefore {
-            return None;
-        }
-        if deed == Deed::Reject {
-            return Some(json!({"type": "error", "detail": "not now"}));
-        }
-        let before = self.stored.lock().unwrap().insert(seq, pcm);
-        let status = if before.is_some() {
-            "duplicate"
-        } else {
-            "stored"
-        };
-        (deed == Deed::Ack).then(|| json!({"type": "ack", "seq": seq, "status": status}))
-    }
-
-    fn assert_has(&self, audio: &Audio) {
-        let stored = self.stored.lock().unwrap();
-        assert_eq!(stored.len(), audio.seconds() as usize);
-        for (seq, pcm) in stored.iter() {
-            assert_eq!(audio.second(*seq), Some(&pcm[..]), "{seq}");
-        }
-    }
+async fn start(mut deeds: impl FnMut() -> Deed + Send + 'static) -> Fake {
+    let deed = Box::new(move |_| deeds());
+    Fake::start(Rules {
+        deed,
+        ..Rules::default()
+    })
+    .await
 }
 
 struct Quiet;
@@ -138,30 +35,51 @@ impl Observer for Quiet {
     fn note(&self, _: &str) {}
 }
 
-fn audio(seconds: usize) -> Audio {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.raw");
-    let pcm: Vec<u8> = (0..seconds * CHUNK_BYTES)
+/// Samples that differ from second to second.
+fn pcm(seconds: usize) -> Vec<u8> {
+    (0..seconds * CHUNK_BYTES)
         .map(|i| (i / 7 + i / CHUNK_BYTES) as u8)
-        .collect();
-    std::fs::write(&path, pcm).unwrap();
-    Audio::load(&path, 16_000).unwrap()
+        .collect()
 }
 
-async fn feed(gateway: &Gateway, audio: &Audio) -> Result<Summary, Error> {
-    let session = "a session".parse().unwrap();
+fn assert_has(fake: &Fake, seconds: usize) {
+    let stored = fake.stored.lock().unwrap();
+    assert_eq!(stored.len(), seconds);
+    let audio = pcm(seconds);
+    for (seq, second) in audio.chunks(CHUNK_BYTES).enumerate() {
+        assert_eq!(stored[&(seq as u32 + 1)], second, "{seq}");
+    }
+}
+
+async fn feed(fake: &Fake, seconds: usize) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.raw");
+    std::fs::write(&path, pcm(seconds)).unwrap();
+    feed_file(fake, &path).await
+}
+
+async fn feed_file(fake: &Fake, path: &Path) -> Outcome {
+    let gateway: Gateway = fake.url.parse().unwrap();
     let plan = Plan {
-        url: gateway.audio(&session, Role::Teacher),
-        session,
+        connector: Connector::new(&gateway, None, None).unwrap(),
+        gateway,
+        session: "a session".parse().unwrap(),
         key: None,
         role: Role::Teacher,
+        begin: Begin::Behind,
         pace: Pace::Fast,
         interviewer: Some("Ada Lovelace".to_owned()),
         participants: vec!["Ada Lovelace".to_owned(), "B".to_owned()],
     };
-    timeout(PATIENCE, stream::run(&plan, audio, &Quiet))
-        .await
-        .expect("an end in time")
+    let source = Source::open(path, 16_000).unwrap();
+    let (_stop, stop) = watch::channel(false);
+    let fed = stream::run(&plan, reading::start(source), &Quiet, stop);
+    timeout(PATIENCE, fed).await.expect("an end in time")
+}
+
+fn complete(outcome: Outcome) -> Summary {
+    assert!(matches!(outcome.end, End::Complete), "{outcome:?}");
+    outcome.summary
 }
 
 /// Deeds drawn from a seed.
@@ -182,18 +100,18 @@ fn at_random(seed: u64) -> impl FnMut() -> Deed {
 
 #[tokio::test]
 async fn nothing_dropped_means_nothing_sent_twice() {
-    let (gateway, url) = TestGateway::start(|| Deed::Ack).await;
-    let audio = audio(70);
-    let summary = feed(&url, &audio).await.unwrap();
-    gateway.assert_has(&audio);
+    let fake = start(|| Deed::Ack).await;
+    let summary = complete(feed(&fake, 70).await);
+    assert_has(&fake, 70);
     let expected = Summary {
+        first_seq: 1,
         chunks: 70,
         stored: 70,
         ..Summary::default()
     };
     assert_eq!(summary, expected);
-    assert_eq!(*gateway.closes.lock().unwrap(), 1);
-    let hellos = gateway.hellos.lock().unwrap();
+    assert_eq!(*fake.closes.lock().unwrap(), 1);
+    let hellos = fake.hellos.lock().unwrap();
     assert_eq!(hellos.len(), 1);
     assert_eq!(hellos[0]["interviewer_name"], "Ada Lovelace");
     assert_eq!(
@@ -204,17 +122,14 @@ async fn nothing_dropped_means_nothing_sent_twice() {
 
 #[tokio::test]
 async fn every_chunk_arrives_whenever_connections_drop() {
-    let audio = audio(100);
-    let runs = (1..=6).map(|seed| {
-        let audio = &audio;
-        async move {
-            let (gateway, url) = TestGateway::start(at_random(seed)).await;
-            let summary = feed(&url, audio).await.unwrap();
-            gateway.assert_has(audio);
-            assert_eq!(summary.stored + summary.duplicate, summary.chunks);
-            assert_eq!(*gateway.closes.lock().unwrap(), 1);
-            summary.reconnects
-        }
+    let runs = (1..=6).map(|seed| async move {
+        let fake = start(at_random(seed)).await;
+        let summary = complete(feed(&fake, 100).await);
+        assert_has(&fake, 100);
+        assert_eq!(summary.stored + summary.duplicate, summary.chunks);
+        assert_eq!(summary.conflicting, 0);
+        assert_eq!(*fake.closes.lock().unwrap(), 1);
+        summary.reconnects
     });
     let reconnects = futures::future::join_all(runs).await;
     assert!(
@@ -225,12 +140,22 @@ async fn every_chunk_arrives_whenever_connections_drop() {
 
 #[tokio::test]
 async fn a_chunk_that_is_always_refused_is_named() {
-    let (gateway, url) = TestGateway::start(|| Deed::Reject).await;
-    let error = feed(&url, &audio(1)).await.unwrap_err();
-    assert!(
-        matches!(error, Error::ChunkRefused { seq: 1, .. }),
-        "{error}"
-    );
-    assert!(error.to_string().contains("not now"), "{error}");
-    assert!(gateway.stored.lock().unwrap().is_empty());
+    let fake = start(|| Deed::Reject).await;
+    let outcome = feed(&fake, 1).await;
+    let End::Failed(error @ Error::ChunkRefused { seq: 1, .. }) = &outcome.end else {
+        panic!("{outcome:?}");
+    };
+    assert!(error.to_string().contains("could not be stored"), "{error}");
+    assert!(!outcome.summary.has_audio());
+    assert!(fake.stored.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_goes_on_behind_what_the_stream_has() {
+    let fake = Fake::start_with(Rules::default(), 1..=3).await;
+    let summary = complete(feed(&fake, 4).await);
+    let stored = fake.stored.lock().unwrap();
+    assert_eq!(stored.len(), 7);
+    assert_eq!(stored[&4], pcm(4)[..CHUNK_BYTES]);
+    assert_eq!((summary.first_seq, summary.stored), (4, 4));
 }

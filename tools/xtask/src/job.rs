@@ -65,9 +65,13 @@ impl Job {
         match self {
             Job::Up => {
                 let host = built(HOST);
-                if wants_help(arguments) && !host.is_file() {
-                    say(UP_HELP);
-                    return Ok(ExitCode::SUCCESS);
+                match (wants_help(arguments), host.is_file()) {
+                    (true, false) => {
+                        say(UP_HELP);
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                    (true, true) => return become_program(Command::new(host).args(["up", "--help"])),
+                    (false, _) => {}
                 }
                 prerequisites::check(DISK_TO_RUN, &host)?;
                 build::run(&[COMPONENTS, PROGRAMS], !host.is_file())?;

@@ -247,8 +247,10 @@ fn help_comes_without_a_build() {
     );
     assert_eq!(machine.calls(), [""; 0]);
     machine.run(&["up"]);
+    let builds = machine.builds();
     let output = machine.run(&["up", "--help"]);
     assert_eq!(output.stdout, b"trigger-websocket up --help\n");
+    assert_eq!(machine.builds(), builds);
 }
 
 #[test]

@@ -83,12 +83,17 @@ pub fn choose(
     )
 }
 
-/// Starts the simulator in this process and says so, loudly.
+/// Starts the simulator in this process, with so many connections at most, and says so, loudly.
 ///
 /// # Errors
 /// No loopback port can be bound.
-pub async fn start(why: &Simulated) -> std::io::Result<Simulator> {
-    let simulator = Simulator::start(Options::default()).await?;
+pub async fn start(why: &Simulated, connections: usize) -> std::io::Result<Simulator> {
+    let defaults = Options::default();
+    let options = Options {
+        max_connections: connections.min(defaults.max_connections),
+        ..defaults
+    };
+    let simulator = Simulator::start(options).await?;
     let url = simulator.url();
     match why {
         Simulated::NoKey(setting) => tracing::warn!(
@@ -148,8 +153,14 @@ mod tests {
             found.map(|(_, value)| (*value).to_owned())
         };
         let reach = [listen.parse().unwrap()];
-        choose(option, &app(SETTINGS), environment, &Overrides::new(), &reach)
-            .map_err(|error| format!("{error:#}"))
+        choose(
+            option,
+            &app(SETTINGS),
+            environment,
+            &Overrides::new(),
+            &reach,
+        )
+        .map_err(|error| format!("{error:#}"))
     }
 
     #[test]
@@ -169,7 +180,12 @@ mod tests {
             (LOOPBACK, &keys[..], "KEYS is set"),
         ] {
             let error = chosen(AsrOption::Auto, listen, set).unwrap_err();
-            for part in ["ASR_KEY is empty", why, "--asr simulator", "ASR_ENABLED=false"] {
+            for part in [
+                "ASR_KEY is empty",
+                why,
+                "--asr simulator",
+                "ASR_ENABLED=false",
+            ] {
                 assert!(error.contains(part), "{part}: {error}");
             }
             let simulated = chosen(AsrOption::Simulator, listen, set).unwrap();

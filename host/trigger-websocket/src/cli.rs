@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::asr_service::AsrOption;
 use crate::limits::{LimitOptions, MAX_SECONDS};
 use crate::scrape::Mode;
 
@@ -115,6 +116,11 @@ pub struct RunOptions {
     /// Listen on any address although the app has no keys: whoever reaches the port may do everything.
     #[arg(long)]
     pub insecure: bool,
+
+    /// The ASR service. `auto`: the real one when its key is set; without a key the built-in simulator, whose
+    /// transcripts are invented, but only on loopback and without keys of the gateway's own.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = AsrOption::Auto)]
+    pub asr: AsrOption,
 
     /// Where stores, blobs and compiled code are kept. Default: `.spin` beside spin.toml.
     #[arg(long, value_name = "DIR")]

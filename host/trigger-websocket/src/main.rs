@@ -3,6 +3,7 @@
 //! Alone: `trigger-websocket up`. Through Spin: `spin up` starts it for an app with triggers of type
 //! `websocket` and leaves the app's description in the environment (see [`launch`]).
 
+mod asr_service;
 mod bindings;
 mod builds;
 mod capability;

@@ -33,7 +33,7 @@ use crate::scrape::{Apart, Place};
 use crate::serve::{LISTENER_GRACE, Serving};
 use crate::service::{AppService, Target};
 use crate::stores::Stores;
-use crate::{doors, engine, resume, scrape, startup, variables};
+use crate::{asr_service, doors, engine, resume, scrape, startup, variables};
 
 /// Runs the app until it is asked to end. `app_dir` is where its spin.toml is.
 ///
@@ -58,12 +58,6 @@ pub async fn run(
     options.limits.check()?;
     let overrides: variables::Overrides = options.variable.iter().map(Assignment::pair).collect();
     let environment = |name: &str| std::env::var(name).ok();
-    let missing_asr_key = variables::missing_asr_key(&app, environment, &overrides)?;
-    let files = OpenFiles::divide(Asked {
-        connections: options.limits.limit_connections,
-        has_metrics_port: options.metrics_listen.is_some(),
-        has_simulator: missing_asr_key.is_some(),
-    })?;
     // First what fails most often and takes no time.
     let tls = doors::certificate(options)?;
     let reach = doors::addresses(
@@ -75,6 +69,12 @@ pub async fn run(
         &overrides,
     )
     .await?;
+    let simulated = asr_service::choose(options.asr, &app, environment, &overrides, &reach)?;
+    let files = OpenFiles::divide(Asked {
+        connections: options.limits.limit_connections,
+        has_metrics_port: options.metrics_listen.is_some(),
+        has_simulator: simulated.is_some(),
+    })?;
     let mut listener = Listener::bind(reach.as_slice()).await.with_context(|| {
         format!(
             "cannot listen on {}: choose another address with --listen",
@@ -111,9 +111,9 @@ pub async fn run(
     )
     .await?;
     stores.check().await?;
-    let simulator = match missing_asr_key {
-        Some(missing) => Some(
-            variables::start_simulator(missing, files.simulator)
+    let simulator = match &simulated {
+        Some(why) => Some(
+            asr_service::start(why, files.simulator)
                 .await
                 .context("cannot start the ASR simulator")?,
         ),

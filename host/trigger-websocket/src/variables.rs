@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use app_manifest::{App, VariableError, Variables};
-use asr_simulator::{Options, Simulator};
 
 /// The variables of the simulator that take its place in the app, where the app declares them.
 const ASR_URL: &str = "asr_ws_url";
@@ -38,19 +37,6 @@ pub fn host_setting(
         .cloned()
         .or_else(|| environment(&format!("SPIN_VARIABLE_{name}")))
         .or_else(|| environment(name))
-}
-
-/// The variable that must be set for the real ASR service, when it is not: then the simulator runs.
-///
-/// # Errors
-/// A required variable is not set, or an override names none of the app's.
-pub fn missing_asr_key<'a>(
-    app: &'a App,
-    environment: impl Fn(&str) -> Option<String>,
-    given: &Overrides,
-) -> Result<Option<&'a str>, VariableError> {
-    let name = app.settings.asr_simulator_unless.as_deref();
-    when_empty(name, app, environment, given)
 }
 
 /// The variable with the app's keys, when it has none although its manifest asks for some: then only
@@ -97,26 +83,6 @@ fn when_empty<'a>(
         .get(name)
         .is_some_and(|value| value.trim().is_empty())
         .then_some(name))
-}
-
-/// Starts the simulator in this process and says so, loudly: its transcripts are invented.
-///
-/// # Errors
-/// No loopback port can be bound.
-pub async fn start_simulator(missing: &str, connections: usize) -> std::io::Result<Simulator> {
-    let defaults = Options::default();
-    let options = Options {
-        max_connections: connections.min(defaults.max_connections),
-        ..defaults
-    };
-    let simulator = Simulator::start(options).await?;
-    let setting = missing.to_ascii_uppercase();
-    tracing::warn!(
-        url = simulator.url(),
-        "no {setting}: using the built-in ASR simulator; its transcripts are INVENTED. Set {setting} \
-         in the environment to use the real service"
-    );
-    Ok(simulator)
 }
 
 /// The values for the components.
@@ -193,16 +159,6 @@ mod tests {
         assert_eq!(value("S3_BUCKET", &none).as_deref(), Some("spin"));
         assert_eq!(value("S3_REGION", &none).as_deref(), Some("plain"));
         assert_eq!(value("S3_PREFIX", &none), None);
-    }
-
-    #[test]
-    fn without_a_key_the_simulator_is_missing_nothing_but_it() {
-        let app = app();
-        let none = Overrides::new();
-        let missing = missing_asr_key(&app, |_| None, &none).unwrap();
-        assert_eq!(missing, Some("aliyun_dashscope_api_key"));
-        let with_key = |name: &str| (name == "ALIYUN_DASHSCOPE_API_KEY").then(|| "k".to_owned());
-        assert_eq!(missing_asr_key(&app, with_key, &none).unwrap(), None);
     }
 
     #[test]

@@ -208,3 +208,32 @@ async fn health_shows_what_is_set() {
     );
     assert_eq!(shown["last_error"], Value::Null);
 }
+
+#[tokio::test]
+async fn an_empty_asr_key_means_no_invented_transcripts_where_keys_are_set() {
+    let keys = [("GATEWAY_API_KEYS", "a-key-of-more-than-32-characters-0001")];
+    let (_, said) = refused(&keys, &[]).await;
+    for part in [
+        "ALIYUN_DASHSCOPE_API_KEY is empty",
+        "GATEWAY_API_KEYS is set",
+        "--asr simulator",
+        "ASR_ENABLED=false",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // Asked for, it stands in; and it says so.
+    let [(name, key)] = keys;
+    let settings = Settings::default().set(name, key);
+    let gateway = Gateway::start_with_options(settings, &["--asr", "simulator"]).await;
+    assert_eq!(
+        gateway.get("/health").await.ok()["asr_provider"],
+        "simulator"
+    );
+    gateway.says("transcripts are INVENTED").await;
+    // Without recognition nothing stands in.
+    let settings = Settings::default()
+        .set(name, key)
+        .set("ASR_ENABLED", "false");
+    let gateway = Gateway::start(settings).await;
+    assert_eq!(gateway.get("/health").await.ok()["asr_enabled"], false);
+}

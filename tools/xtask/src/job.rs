@@ -70,7 +70,9 @@ impl Job {
                         say(UP_HELP);
                         return Ok(ExitCode::SUCCESS);
                     }
-                    (true, true) => return become_program(Command::new(host).args(["up", "--help"])),
+                    (true, true) => {
+                        return become_program(Command::new(host).args(["up", "--help"]));
+                    }
                     (false, _) => {}
                 }
                 prerequisites::check(DISK_TO_RUN, &host)?;

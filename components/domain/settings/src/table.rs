@@ -100,7 +100,8 @@ pub static ALIYUN_DASHSCOPE_API_KEY: Setting<Key> = Setting {
     default: "",
     rule: Key,
     meaning: "The key for the ASR service. Without one the host starts its built-in ASR simulator, \
-              whose transcripts are invented, and points ASR_WS_URL at it.",
+              whose transcripts are invented, and points ASR_WS_URL at it; where others can reach the port, \
+              or GATEWAY_API_KEYS is set, only with `--asr simulator`.",
     secret: true,
     original: true,
 };

@@ -154,6 +154,7 @@ async fn keys_that_are_wrong_end_the_start_and_are_named_by_their_place() {
         let mut command = gateway::up(state.path());
         command
             .env("GATEWAY_API_KEYS", &set)
+            .env("ALIYUN_DASHSCOPE_API_KEY", "a-key")
             .env("RUST_LOG", "debug");
         let mut command = tokio::process::Command::from(command);
         command

@@ -215,28 +215,30 @@ impl LiveLane {
         viewers.any(|viewer| self.backlog(viewer) > 0 && self.allowed(viewer) > 0)
     }
 
-    /// Gives up those who are far behind and come no nearer. One who resumes from far back is behind,
-    /// too, but comes nearer.
+    /// Gives up those who are far behind and take nothing. What decides is what the socket takes and not how
+    /// far it is from the end, which moves away while a long log gets its numbers or many speak.
     pub(crate) fn give_up_those_behind(&mut self) {
         let mut viewers = std::mem::take(&mut self.record.viewers);
         viewers.retain_mut(|viewer| {
-            let backlog = self.backlog(viewer);
-            if backlog <= MAX_BEHIND || self.allowed(viewer) > 0 {
+            let Place::Next(next) = viewer.place else {
+                return true;
+            };
+            if self.backlog(viewer) <= MAX_BEHIND || self.allowed(viewer) > 0 {
                 viewer.behind = None;
                 return true;
             }
             match viewer.behind {
-                Some(behind) if backlog >= behind.least => {
+                Some(behind) if behind.next == next => {
                     if self.now.since(behind.since) <= MAX_BEHIND_MS {
                         return true;
                     }
-                    self.give_up(viewer);
+                    self.give_up(viewer, next);
                     false
                 }
                 _ => {
                     viewer.behind = Some(Behind {
                         since: self.now,
-                        least: backlog,
+                        next,
                     });
                     true
                 }
@@ -245,10 +247,7 @@ impl LiveLane {
         self.record.viewers = viewers;
     }
 
-    fn give_up(&mut self, viewer: &Viewer) {
-        let Place::Next(next) = viewer.place else {
-            return;
-        };
+    fn give_up(&mut self, viewer: &Viewer, next: u64) {
         // A client's audio must not suffer: it is only told nothing more.
         if viewer.is_subscriber() {
             let note = "a client does not read its live frames: it is sent none any more";

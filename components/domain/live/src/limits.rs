@@ -19,7 +19,7 @@ pub const RETRY_MS: u64 = 250;
 pub const LOOK_MS: u64 = 2_000;
 /// A socket that is more frames behind than this...
 pub const MAX_BEHIND: u64 = 1_000;
-/// ...and comes no nearer for this long, in milliseconds, is given up.
+/// ...and takes nothing for this long, in milliseconds, is given up.
 pub const MAX_BEHIND_MS: u64 = 30_000;
 /// Places in a viewer's queue of unsent messages that are left for other answers.
 pub const VIEWER_RESERVE: u32 = 16;

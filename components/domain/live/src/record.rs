@@ -142,10 +142,12 @@ pub(crate) enum Place {
 /// It is further behind than it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Behind {
-    /// Since when it came no nearer.
+    /// Since when it has taken nothing.
     pub since: EpochMs,
-    /// The least number of frames that it was behind.
-    pub least: u64,
+    /// The number that it is to be sent next since then. A record of a version that did not store it has 0,
+    /// which is no number: the time begins anew.
+    #[serde(default)]
+    pub next: u64,
 }
 
 impl Viewer {
@@ -228,7 +230,7 @@ mod tests {
                 asked: None,
                 behind: Some(Behind {
                     since: EpochMs(1),
-                    least: 2,
+                    next: 3,
                 }),
             },
             Viewer {
@@ -263,6 +265,13 @@ mod tests {
                 events: true
             }
         );
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read() {
+        let behind = r#"{"since":1,"least":1500}"#;
+        let read: Behind = serde_json::from_str(behind).unwrap();
+        assert_eq!((read.since, read.next), (EpochMs(1), 0));
     }
 
     /// Found by the fuzz target `stored_state`.

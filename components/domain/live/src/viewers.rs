@@ -71,6 +71,7 @@ impl LiveLane {
             // From now on: it goes on where it is.
             if after.is_some() && after != known.asked {
                 known.asked = after;
+                known.behind = None;
                 known.place = Place::Waiting {
                     after,
                     came: self.lengths.clone(),

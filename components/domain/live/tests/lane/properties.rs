@@ -9,6 +9,7 @@ use interview_session::lane::LiveKind;
 use interview_session::role::{ByRole, StreamRole};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use proptest::test_runner::RngSeed;
 use serde_json::Value;
 
 use super::world::{Fault, World};
@@ -279,6 +280,14 @@ fn check_numbers(world: &World) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// `.cargo/config.toml` sets it for every crate: a test command that passed passes again.
+#[test]
+fn the_seed_of_a_run_is_fixed() {
+    let seed = std::env::var("PROPTEST_RNG_SEED").unwrap();
+    let seed = RngSeed::Fixed(seed.parse().unwrap());
+    assert_eq!(ProptestConfig::default().rng_seed, seed);
 }
 
 proptest! {

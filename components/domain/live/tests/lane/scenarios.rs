@@ -315,6 +315,47 @@ fn who_reads_nothing_is_given_up_who_resumes_is_not() {
     );
 }
 
+/// Found by the property: a client with room for one frame at a time reads each at once, while the session's
+/// log gets its numbers, and was given up after 122 frames.
+#[test]
+fn who_reads_one_frame_at_a_time_while_the_log_grows_is_not_given_up() {
+    let mut world = World::new();
+    world.created = true;
+    world.say(Mixed, 752);
+    world.open("client", SUBSCRIBER_RESERVE as usize + 1);
+    world.subscribe("client", &[Utterances], Some(0));
+    world.say(Teacher, 371);
+    world.settle();
+    let all: Vec<u64> = (1..=1_123).collect();
+    assert_eq!(world.numbers("client"), all);
+    assert!(world.notes.is_empty(), "{:?}", world.notes);
+}
+
+#[test]
+fn who_reads_slower_than_is_spoken_is_fed_and_who_stops_is_given_up() {
+    let mut world = World::new();
+    world.created = true;
+    world.view("slow", Some(0), None);
+    world.sockets.get_mut("slow").unwrap().capacity = 17;
+    world.say(Mixed, MAX_BEHIND as usize + 100);
+    // The end of the log moves away: ten utterances for each frame that is read.
+    for _ in 0..(2 * MAX_BEHIND_MS / RETRY_MS) {
+        world.say(Mixed, 10);
+        world.batch(&[]);
+        world.sockets.get_mut("slow").unwrap().drain(1);
+        world.now += RETRY_MS;
+    }
+    assert_eq!(world.sockets["slow"].closed, None);
+    let last = world.numbers("slow").len() as u64;
+    for _ in 0..=(MAX_BEHIND_MS / RETRY_MS + 1) {
+        world.batch(&[]);
+        world.now += RETRY_MS;
+    }
+    let last = last + world.sockets["slow"].queued.len() as u64;
+    let reason = format!("frames are not read: reconnect with ?after={last}");
+    assert_eq!(world.sockets["slow"].closed, Some((1008, reason)));
+}
+
 #[test]
 fn no_more_than_the_limit_may_listen() {
     let mut world = World::new();

@@ -1,6 +1,7 @@
 //! What may stand in a close frame: RFC 6455, sections 5.5 and 7.4.
 
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
+use unicode_text::at_most_bytes;
 
 /// A control frame holds 125 bytes; the code takes two.
 const REASON_BYTES: usize = 123;
@@ -29,7 +30,7 @@ pub(crate) const RESTART: u16 = 1012;
 pub(crate) const TRY_LATER: u16 = 1013;
 
 /// The close frame for what was asked for. A code that may not be sent becomes the nearest one that
-/// may: 1000 where none was meant, 1011 otherwise. The reason is cut at a character.
+/// may: 1000 where none was meant, 1011 otherwise. The reason is cut where a character ends for a reader.
 pub(crate) fn sendable(code: u16, reason: &str) -> CloseFrame {
     let code = match code {
         0 | NO_CODE => NORMAL,
@@ -38,16 +39,8 @@ pub(crate) fn sendable(code: u16, reason: &str) -> CloseFrame {
     };
     CloseFrame {
         code: CloseCode::from(code),
-        reason: cut(reason).into(),
+        reason: at_most_bytes(reason, REASON_BYTES).into(),
     }
-}
-
-fn cut(reason: &str) -> &str {
-    let mut end = reason.len().min(REASON_BYTES);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    &reason[..end]
 }
 
 #[cfg(test)]
@@ -78,6 +71,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_reason_is_cut_between_letters_and_not_before_their_marks() {
+        let reason = format!("{}ते", "x".repeat(120));
+        assert_eq!(sendable(1000, &reason).reason, "x".repeat(120).as_str());
+    }
+
     proptest! {
         #[test]
         fn every_frame_may_be_sent_and_its_reason_is_a_beginning(code: u16, reason in ".{0,200}") {
@@ -85,7 +84,12 @@ mod tests {
             prop_assert!(frame.code.is_allowed());
             prop_assert!(frame.reason.len() <= 123);
             prop_assert!(reason.starts_with(frame.reason.as_str()));
-            prop_assert!(reason.len() <= 123 || frame.reason.len() > 119);
+        }
+
+        #[test]
+        fn no_more_than_one_character_is_missing(reason in "[ -~é会😀]{0,200}") {
+            let sent = sendable(1000, &reason).reason.len();
+            prop_assert!(sent == reason.len() || sent > 119);
         }
     }
 }

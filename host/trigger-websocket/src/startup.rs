@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use unicode_text::at_most_bytes;
 use wasmtime::Engine;
 use wasmtime::component::Accessor;
 
@@ -39,9 +40,8 @@ pub async fn check(
 
 /// Each line of it on a line of its own.
 fn indented(reason: &str) -> String {
-    let end = reason.floor_char_boundary(MAX_REASON);
     let mut text = String::new();
-    for line in reason.get(..end).unwrap_or_default().lines() {
+    for line in at_most_bytes(reason, MAX_REASON).lines() {
         // Writing into a String does not fail.
         let _ = write!(text, "\n  {line}");
     }

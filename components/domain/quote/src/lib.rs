@@ -5,6 +5,8 @@
 //! Texts in, texts out: it knows neither the services nor their protocols. What a service does to the key on
 //! purpose, such as to spell it backwards, it does not see.
 
+use unicode_text::at_most_chars;
+
 /// What stands where the key was.
 pub const HIDDEN: &str = "<secret>";
 
@@ -16,17 +18,18 @@ pub const MIN_KEY_BYTES: usize = 6;
 /// it by, since what is beside it in the text changes its first and last digits.
 const MIN_BASE64_KEY_BYTES: usize = 12;
 
-/// The first `max_chars` characters of the text, without the key.
+/// The first `max_chars` characters of the text, without the key; fewer where the cut would part a letter
+/// from its accent.
 #[must_use]
 pub fn quote(text: &str, key: &str, max_chars: usize) -> String {
     if key.len() < MIN_KEY_BYTES {
-        return text.chars().take(max_chars).collect();
+        return at_most_chars(text, max_chars).to_owned();
     }
     let encoded = base64_forms(key.as_bytes());
     let mut quoted = String::new();
     let (mut rest, mut chars) = (text, 0);
-    // What comes later is not looked at: it is cut anyway.
-    while chars < max_chars
+    // What comes later is cut anyway, but for one character: it may belong to the last one before the cut.
+    while chars <= max_chars
         && let Some(first) = rest.chars().next()
     {
         let found = form_at(rest, key, &encoded);
@@ -43,7 +46,7 @@ pub fn quote(text: &str, key: &str, max_chars: usize) -> String {
             }
         }
     }
-    quoted.chars().take(max_chars).collect()
+    at_most_chars(&quoted, max_chars).to_owned()
 }
 
 /// How many bytes at the beginning of the text are the key.
@@ -172,6 +175,8 @@ mod tests {
     fn what_is_left_is_cut_and_a_key_at_the_end_is_not_cut_in_two() {
         assert_eq!(quote("a text", KEY, 3), "a t");
         assert_eq!(quote("été", "", 2), "ét");
+        assert_eq!(quote("Jose\u{301}", "", 4), "Jos");
+        assert_eq!(quote("Jose\u{301}", KEY, 4), "Jos");
         let text = format!("{}{KEY}", "x".repeat(10));
         assert_eq!(quote(&text, KEY, 18), "xxxxxxxxxx<secret>");
         assert_eq!(quote(&text, KEY, 13), "xxxxxxxxxx<se");

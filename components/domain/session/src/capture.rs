@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
+use unicode_text::at_most_utf16;
 
 use crate::js;
 use crate::role::{ByRole, StreamRole};
@@ -191,7 +192,7 @@ fn text(value: Option<&Value>) -> Option<Option<String>> {
     match value? {
         Value::Null => Some(None),
         value => js::non_blank_string(value)
-            .map(|text| Some(js::utf16_prefix(text, MAX_CAPTURE_TEXT).to_owned())),
+            .map(|text| Some(at_most_utf16(text, MAX_CAPTURE_TEXT).to_owned())),
     }
 }
 

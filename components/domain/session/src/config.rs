@@ -4,6 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use thiserror::Error;
+use unicode_text::{is_same_text, normal};
 
 use crate::id::SessionId;
 use crate::js;
@@ -26,7 +27,7 @@ pub struct SessionConfig {
 /// it was given as an object, with `null` for no email.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RosterEntry {
-    /// Trimmed, not empty.
+    /// Trimmed, not empty, in normal form.
     pub name: String,
     /// None: given as a name. `Some(None)`: given without an email.
     pub email: Option<Option<String>>,
@@ -147,7 +148,7 @@ impl ConfigPatch {
         let name = |value: Option<&Value>| {
             value
                 .and_then(js::non_blank_string)
-                .map(std::borrow::ToOwned::to_owned)
+                .map(|name| normal(name).into_owned())
         };
         let entries = participants.and_then(Value::as_array);
         if entries.is_some_and(|entries| entries.len() > MAX_ROSTER) {
@@ -229,9 +230,10 @@ impl ConfigState {
         ];
         for (field, stored, sent) in fields {
             let answered = config.and_then(|config| js::non_blank_string(config.get(field)?));
-            let is_new = answered.is_some() && answered != sent.as_deref();
+            let is_sent = |name: &str| sent.as_deref().is_some_and(|sent| is_same_text(sent, name));
+            let is_new = answered.is_some_and(|name| !is_sent(name));
             if is_new && *stored == *sent {
-                *stored = answered.map(str::to_owned);
+                *stored = answered.map(|name| normal(name).into_owned());
                 has_changed = true;
             }
         }
@@ -264,18 +266,18 @@ fn same_people(some: &[RosterEntry], others: &[RosterEntry]) -> bool {
         && some
             .iter()
             .zip(others)
-            .all(|(one, other)| one.name == other.name && email(one) == email(other))
+            .all(|(one, other)| is_same_text(&one.name, &other.name) && email(one) == email(other))
 }
 
 fn roster_entry(given: &Value) -> Option<RosterEntry> {
     if let Some(name) = js::non_blank_string(given) {
         return Some(RosterEntry {
-            name: name.to_owned(),
+            name: normal(name).into_owned(),
             email: None,
         });
     }
     Some(RosterEntry {
-        name: js::non_blank_string(given.get("name")?)?.to_owned(),
+        name: normal(js::non_blank_string(given.get("name")?)?).into_owned(),
         email: Some(
             given
                 .get("email")

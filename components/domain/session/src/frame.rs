@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
+use unicode_text::at_most_utf16;
 
 use crate::capture::{BadCapture, CapturePatch};
 use crate::config::{BadConfig, ConfigPatch};
@@ -178,7 +179,7 @@ pub fn parse_frame<'a>(
         "capture_status" => capture_status(&fields, role),
         "close" => close(&fields),
         _ => Err(FrameError::UnknownType(
-            js::utf16_prefix(&kind, js::MAX_ECHO).to_owned(),
+            at_most_utf16(&kind, js::MAX_ECHO).to_owned(),
         )),
     }
 }
@@ -247,7 +248,7 @@ fn close<'a>(fields: &Fields<'a>) -> Result<ClientFrame<'a>, FrameError> {
             None => other_text(raw)?,
         },
     };
-    let reason = match js::utf16_prefix(&reason, MAX_REASON) {
+    let reason = match at_most_utf16(&reason, MAX_REASON) {
         "" => DEFAULT_REASON,
         reason => reason,
     };
@@ -311,7 +312,7 @@ fn chunk_role(raw: &RawValue, expected: StreamRole) -> Result<(), FrameError> {
     Err(FrameError::RoleMismatch {
         frame: "chunk",
         expected,
-        got: js::utf16_prefix(&given, js::MAX_ECHO).to_owned(),
+        got: at_most_utf16(&given, js::MAX_ECHO).to_owned(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde::Serializer;
 use serde_json::Value;
+use unicode_text::at_most_utf16;
 
 /// The largest integer that a JSON number keeps exactly in JavaScript.
 pub(crate) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -27,21 +28,6 @@ pub(crate) fn non_blank(text: &str) -> Option<&str> {
 /// The trimmed text of a JSON string that is not blank; none for any other value.
 pub(crate) fn non_blank_string(value: &Value) -> Option<&str> {
     value.as_str().and_then(non_blank)
-}
-
-/// The first `units` UTF-16 units, without half a surrogate pair at the end.
-pub(crate) fn utf16_prefix(text: &str, units: usize) -> &str {
-    if text.len() <= units {
-        return text;
-    }
-    let mut left = units;
-    for (at, c) in text.char_indices() {
-        match left.checked_sub(c.len_utf16()) {
-            Some(rest) => left = rest,
-            None => return &text[..at],
-        }
-    }
-    text
 }
 
 /// Whether a string of a JSON text holds half a surrogate pair, which is written as an escape and stands
@@ -86,7 +72,7 @@ pub(crate) fn to_text(value: &Value) -> Cow<'_, str> {
             Some(number) => Cow::Owned(number_text(number)),
             None => Cow::Owned(number.to_string()),
         },
-        Value::String(text) => Cow::Borrowed(utf16_prefix(text, MAX_ECHO)),
+        Value::String(text) => Cow::Borrowed(at_most_utf16(text, MAX_ECHO)),
         Value::Array(items) => {
             let mut joined = String::new();
             for (index, item) in items.iter().enumerate() {
@@ -100,7 +86,7 @@ pub(crate) fn to_text(value: &Value) -> Cow<'_, str> {
                     joined.push_str(&to_text(item));
                 }
             }
-            let end = utf16_prefix(&joined, MAX_ECHO).len();
+            let end = at_most_utf16(&joined, MAX_ECHO).len();
             joined.truncate(end);
             Cow::Owned(joined)
         }
@@ -121,13 +107,58 @@ pub(crate) fn number_text(number: f64) -> String {
     }
 }
 
-/// `Number(value)` where that is finite. A blank string is no number here: in JavaScript it is 0,
-/// but a client that sends a blank count has nothing to say.
+/// `Number(text)` where that is finite: decimal with a fraction and an exponent (`1e1`, `1.0`, `.5`), or whole
+/// in hexadecimal, octal or binary behind `0x`, `0o`, `0b`; white space around it does not count. A blank
+/// text is no number here: in JavaScript it is 0, but a client that sends a blank number has nothing to say.
+pub(crate) fn parse_number(text: &str) -> Option<f64> {
+    let text = trim(text);
+    let number = match text.as_bytes() {
+        [
+            b'0',
+            base @ (b'x' | b'X' | b'o' | b'O' | b'b' | b'B'),
+            digits @ ..,
+        ] => {
+            let radix = match base.to_ascii_lowercase() {
+                b'x' => 16,
+                b'o' => 8,
+                _ => 2,
+            };
+            whole_number(digits, radix)?
+        }
+        // Rust also reads `inf` and `nan`.
+        bytes if bytes.iter().all(is_of_a_decimal) => text.parse().ok()?,
+        _ => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+fn is_of_a_decimal(byte: &u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')
+}
+
+fn whole_number(digits: &[u8], radix: u32) -> Option<f64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0.0, |number, digit| {
+        let digit = char::from(*digit).to_digit(radix)?;
+        Some(number * f64::from(radix) + f64::from(digit))
+    })
+}
+
+/// `Number(text)` where that is a whole number above 0; one that is not kept exactly may be rounded.
+pub(crate) fn parse_positive_integer(text: &str) -> Option<u64> {
+    let number = parse_number(text).filter(|number| *number >= 1.0 && number.fract() == 0.0)?;
+    // A float casts saturating.
+    Some(number as u64)
+}
+
+/// `Number(value)` where that is finite; of a string as [`parse_number`].
 pub(crate) fn to_number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64()?,
         Value::Bool(flag) => f64::from(u8::from(*flag)),
-        Value::String(text) => non_blank(text)?.parse().ok()?,
+        Value::String(text) => parse_number(text)?,
         Value::Null | Value::Array(_) | Value::Object(_) => return None,
     };
     number.is_finite().then_some(number)
@@ -194,9 +225,70 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_parsed_as_by_javascript() {
+        for (text, number) in [
+            ("1e1", 10.0),
+            ("1.0", 1.0),
+            (" 7\n", 7.0),
+            ("\u{feff}7", 7.0),
+            ("+3", 3.0),
+            ("-2.5E-1", -0.25),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("007", 7.0),
+            ("0x1F", 31.0),
+            ("0b101", 5.0),
+            ("0O17", 15.0),
+        ] {
+            assert_eq!(parse_number(text), Some(number), "{text:?}");
+        }
+        for text in [
+            "",
+            " ",
+            "x",
+            "1x",
+            "1 2",
+            "1_000",
+            "1,5",
+            "inf",
+            "Infinity",
+            "-Infinity",
+            "NaN",
+            "nan",
+            "1e999",
+            "0x",
+            "0xg",
+            "-0x1",
+            "0b2",
+            ".",
+            "e1",
+            "1e",
+            "+",
+            "٣",
+            "1n",
+        ] {
+            assert_eq!(parse_number(text), None, "{text:?}");
+        }
+        for (text, number) in [
+            ("1e1", Some(10)),
+            ("1.0", Some(1)),
+            ("0x10", Some(16)),
+            ("1e300", Some(u64::MAX)),
+            ("0", None),
+            ("-1", None),
+            ("0.5", None),
+            ("1.5", None),
+        ] {
+            assert_eq!(parse_positive_integer(text), number, "{text:?}");
+        }
+    }
+
+    #[test]
     fn counts() {
         assert_eq!(to_count(&json!(2.7)), Some(2));
         assert_eq!(to_count(&json!("3")), Some(3));
+        assert_eq!(to_count(&json!("3e1")), Some(30));
+        assert_eq!(to_count(&json!("0x1f")), Some(31));
         assert_eq!(to_count(&json!(true)), Some(1));
         assert_eq!(to_count(&json!(-1)), None);
         assert_eq!(to_count(&json!("")), None);
@@ -249,17 +341,6 @@ mod tests {
             let _ = has_lone_surrogate(&text);
             let json = serde_json::to_string(&text).unwrap();
             prop_assert!(!has_lone_surrogate(&json));
-        }
-
-        #[test]
-        fn a_prefix_is_a_prefix(text in any::<String>(), units in 0usize..20) {
-            let prefix = utf16_prefix(&text, units);
-            prop_assert!(text.starts_with(prefix));
-            prop_assert!(utf16_len(prefix) <= units);
-            // One more character would be too much.
-            if let Some(next) = text[prefix.len()..].chars().next() {
-                prop_assert!(utf16_len(prefix) + next.len_utf16() > units);
-            }
         }
 
         #[test]

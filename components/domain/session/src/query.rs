@@ -1,8 +1,9 @@
 //! Query strings: `stream_role`, `view`, `limit`, `cursor`, `max_windows` and flags.
 //!
 //! Decoded as HTML forms are (`+` is a space) and as leniently: an escape that is none stays as it
-//! is, bytes that are not UTF-8 become U+FFFD. What then is no role, view or cursor is refused, a limit
-//! that is no positive integer falls back to its default.
+//! is, bytes that are not UTF-8 become U+FFFD. What then is no role, view or cursor is refused. Numbers are
+//! read as the original read them, with JavaScript's `Number` (`1e1` is 10); one that is no positive integer
+//! falls back to its default. A cursor is no number but a piece of text that the list gave.
 
 use std::borrow::Cow;
 
@@ -49,11 +50,10 @@ impl LimitRule {
     }
 }
 
-/// A positive integer: only digits, with white space around. Digits that do not fit are more than any
-/// maximum.
+/// A positive integer, as JavaScript reads it. One that does not fit is more than any maximum.
 fn positive(given: Option<&str>) -> Option<u32> {
-    let digits = given.map(js::trim).filter(|digits| are_digits(digits))?;
-    Some(digits.parse().unwrap_or(u32::MAX)).filter(|number| *number > 0)
+    let number = given.and_then(js::parse_positive_integer)?;
+    Some(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 fn are_digits(text: &str) -> bool {
@@ -122,13 +122,16 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// `view`; missing or blank is raw.
+    /// `view`, in any letter case; missing is raw. A blank one is none, as in the original.
     pub fn view(&self) -> Result<View, BadView> {
-        match self.get("view").as_deref().map(js::trim) {
-            None | Some("" | "raw") => Ok(View::Raw),
-            Some("merged") => Ok(View::Merged),
-            Some(_) => Err(BadView),
-        }
+        let Some(given) = self.get("view") else {
+            return Ok(View::Raw);
+        };
+        let name = js::trim(&given);
+        [View::Raw, View::Merged]
+            .into_iter()
+            .find(|view| name.eq_ignore_ascii_case(view.as_str()))
+            .ok_or(BadView)
     }
 
     /// `limit` by its rule.
@@ -208,8 +211,11 @@ mod tests {
         assert!(query("stream_role=%zz").stream_role().is_err());
         assert!(query("stream_role=%00").stream_role_filter().is_err());
         assert_eq!(query("view=merged").view(), Ok(View::Merged));
-        assert_eq!(query("view=").view(), Ok(View::Raw));
-        assert_eq!(query("view=Merged").view(), Err(BadView));
+        assert_eq!(query("view=MERGED").view(), Ok(View::Merged));
+        assert_eq!(query("view=+Raw+").view(), Ok(View::Raw));
+        for none in ["view=", "view", "view=+", "view=both"] {
+            assert_eq!(query(none).view(), Err(BadView), "{none}");
+        }
     }
 
     #[test]
@@ -223,6 +229,13 @@ mod tests {
             ("limit=x", 50),
             ("limit=%zz", 50),
             ("limit=7", 7),
+            ("limit=1e1", 10),
+            ("limit=1.0", 1),
+            ("limit=%2B7", 7),
+            ("limit=0x10", 16),
+            ("limit=Infinity", 50),
+            ("limit=1e999", 50),
+            ("limit=1e300", 1000),
             ("limit=1000", 1000),
             ("limit=1001", 1000),
             ("limit=99999999999999999999", 1000),
@@ -244,6 +257,8 @@ mod tests {
             ("max_windows=2.5", None),
             ("max_windows=many", None),
             ("max_windows=+3+", Some(3)),
+            ("max_windows=1e1", Some(10)),
+            ("max_windows=2.0", Some(2)),
             ("max_windows=99999999999", Some(u32::MAX)),
         ] {
             assert_eq!(query(given).max_windows(), windows, "{given}");

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use unicode_text::at_most_utf16;
 
 use crate::js;
 
@@ -26,7 +27,7 @@ pub struct BadRole(pub(crate) String);
 
 impl BadRole {
     pub(crate) fn new(given: &str) -> Self {
-        Self(js::utf16_prefix(given, js::MAX_ECHO).to_owned())
+        Self(at_most_utf16(given, js::MAX_ECHO).to_owned())
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
+use unicode_text::normal;
 
 use crate::js;
 
@@ -67,7 +68,8 @@ impl SpeakerState {
             if let (Some(id), Some(name)) = (short(id), name.as_str().and_then(short)) {
                 let is_known = self.bindings.contains_key(id);
                 if is_known || self.bindings.len() < MAX_CLUSTERS {
-                    self.bindings.insert(id.to_owned(), name.to_owned());
+                    self.bindings
+                        .insert(id.to_owned(), normal(name).into_owned());
                 }
             }
         }
@@ -117,8 +119,9 @@ fn read_cluster(value: &Value) -> Option<Cluster> {
     let is_sound = short(&cluster.cluster_id).is_some()
         && cluster.centroid.len() <= MAX_CENTROID
         && cluster.other.len() <= MAX_OTHER_FIELDS;
+    let bound_name = cluster.bound_name.as_deref().and_then(short);
     is_sound.then(|| Cluster {
-        bound_name: cluster.bound_name.filter(|name| short(name).is_some()),
+        bound_name: bound_name.map(|name| normal(name).into_owned()),
         ..cluster
     })
 }
@@ -194,6 +197,15 @@ mod tests {
             assert!(!state.merge(&update), "{update}");
             assert_eq!(state, before);
         }
+    }
+
+    #[test]
+    fn names_are_kept_in_normal_form() {
+        let mut state = SpeakerState::default();
+        let update = json!({"clusters": [cluster("c1", 1, Some("Jose\u{301}"))], "bindings": {"c1": "Jose\u{301}"}});
+        merged(&mut state, &update);
+        assert_eq!(state.clusters[0].bound_name.as_deref(), Some("José"));
+        assert_eq!(state.bindings["c1"], "José");
     }
 
     #[test]

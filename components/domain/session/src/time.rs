@@ -30,7 +30,7 @@ impl EpochMs {
 
     /// Reads any RFC 3339 time; what is finer than a millisecond is cut off.
     pub fn parse_rfc3339(text: &str) -> Result<Self, BadTime> {
-        let bad = || BadTime(crate::js::utf16_prefix(text, crate::js::MAX_ECHO).to_owned());
+        let bad = || BadTime(unicode_text::at_most_utf16(text, crate::js::MAX_ECHO).to_owned());
         let timestamp: Timestamp = text.parse().map_err(|_| bad())?;
         u64::try_from(timestamp.as_millisecond())
             .map(Self)

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use unicode_text::at_most_chars;
+
 /// Characters of a wrong value that are shown.
 pub const MAX_SHOWN_CHARS: usize = 100;
 
@@ -69,10 +71,9 @@ fn shown(is_secret: bool, value: &str) -> String {
     if value.contains('@') {
         return "not shown, since it may have a password before the @".into();
     }
-    match value.char_indices().nth(MAX_SHOWN_CHARS) {
-        Some((end, _)) => format!("{:?}...", value.get(..end).unwrap_or_default()),
-        None => format!("{value:?}"),
-    }
+    let beginning = at_most_chars(value, MAX_SHOWN_CHARS);
+    let dots = if beginning == value { "" } else { "..." };
+    format!("{beginning:?}{dots}")
 }
 
 /// All settings that are wrong, at least one; shown one a line.

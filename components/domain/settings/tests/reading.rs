@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use interview_settings::{ALL, BadSettings, MAX_SHOWN_CHARS, Settings};
 use proptest::prelude::*;
+use unicode_text::at_most_chars;
 
 fn read(set: &[(&str, &str)]) -> Result<Settings, BadSettings> {
     let set: BTreeMap<&str, &str> = set.iter().copied().collect();
@@ -252,7 +253,7 @@ proptest! {
                 for (line, (name, value)) in text.lines().zip(&set) {
                     let row = ALL.iter().find(|row| row.name() == *name).unwrap();
                     if !row.is_secret() && !value.contains('@') {
-                        let start: String = value.trim().chars().take(MAX_SHOWN_CHARS).collect();
+                        let start = at_most_chars(value.trim(), MAX_SHOWN_CHARS);
                         let start = format!("{start:?}");
                         prop_assert!(line.contains(&start), "{} in {}", start, line);
                     }

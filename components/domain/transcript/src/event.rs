@@ -2,8 +2,11 @@
 //! is named by what the session knows, a `students` one by the inference service; `mixed` ones make
 //! no event, so there is no function for them.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use unicode_text::{is_same_name, normal};
 
 use crate::inference::Answer;
 use crate::speech::introduced_name;
@@ -125,7 +128,7 @@ pub fn students_event_resolved(
     SpeakerEvent {
         identity_source: Some(IdentitySource::InferenceResolve),
         cluster_id: answer.cluster_id().map(str::to_owned),
-        speaker_name: answer.speaker_name(session_state).map(str::to_owned),
+        speaker_name: answer.speaker_name(session_state).map(Cow::into_owned),
         decision: answer.decision().and_then(Decision::from_answer),
         evidence: answer.evidence().cloned(),
         ..nameless(utterance, now)
@@ -157,6 +160,11 @@ fn nameless(utterance: &Utterance, now: &str) -> SpeakerEvent {
     }
 }
 
+/// A name as events show it.
+fn shown(name: &str) -> String {
+    normal(name.trim()).into_owned()
+}
+
 fn teacher_name(text: &str, known: &KnownNames<'_>) -> (IdentitySource, String) {
     let named = |name: &&str| !name.trim().is_empty();
     let roster: Vec<&str> = known.roster.iter().copied().filter(named).collect();
@@ -167,25 +175,21 @@ fn teacher_name(text: &str, known: &KnownNames<'_>) -> (IdentitySource, String) 
         .collect();
     let in_roster = configured
         .iter()
-        .find_map(|name| roster.iter().find(|entry| same_name(entry, name)))
+        .find_map(|name| roster.iter().find(|entry| is_same_name(entry, name)))
         .or(match roster.as_slice() {
             [only] => Some(only),
             _ => None,
         });
     if let Some(name) = in_roster {
-        return (IdentitySource::TeamsParticipants, name.trim().to_owned());
+        return (IdentitySource::TeamsParticipants, shown(name));
     }
     if let Some(name) = configured.first() {
-        return (IdentitySource::Preconfig, name.trim().to_owned());
+        return (IdentitySource::Preconfig, shown(name));
     }
     match introduced_name(text) {
         Some(name) => (IdentitySource::NameExtract, name),
         None => (IdentitySource::Teacher, "teacher".to_owned()),
     }
-}
-
-fn same_name(a: &str, b: &str) -> bool {
-    a.trim().to_lowercase() == b.trim().to_lowercase()
 }
 
 #[cfg(test)]
@@ -217,6 +221,15 @@ mod tests {
     #[test]
     fn the_teacher_is_named_by_the_first_that_knows() {
         use IdentitySource::{NameExtract, Preconfig, Teacher, TeamsParticipants};
+        // One name, in two forms and letter cases, is one person; events show the normal form.
+        assert_eq!(
+            teacher(&["Ann", "Jose\u{301}"], Some("JOSÉ"), None, "x"),
+            (TeamsParticipants, "José".into())
+        );
+        assert_eq!(
+            teacher(&[], Some("Jose\u{301}"), None, "x"),
+            (Preconfig, "José".into())
+        );
         let text = "I'm Eve";
         let roster = [" Ada Lovelace ", "Bob"];
         for (expected, given) in [

@@ -1,9 +1,12 @@
 //! The inference service's side of a speaker look-up: the request body and a lenient reading of the
 //! answer. It sends nothing and changes no state; what an answer may change is the session's to say.
 
+use std::borrow::Cow;
+
 use quoted_text::quote;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use unicode_text::normal;
 
 use crate::wav;
 
@@ -122,14 +125,15 @@ impl Answer {
     }
 
     /// The speaker's name: the answer's own; else the one bound to its cluster in the answer's
-    /// `updated_state`; else the one bound to it in `session_state`, the stored state.
-    pub fn speaker_name<'a>(&'a self, session_state: &'a Value) -> Option<&'a str> {
-        text(self.0.get("speaker_name")).or_else(|| {
+    /// `updated_state`; else the one bound to it in `session_state`, the stored state. In normal form.
+    pub fn speaker_name<'a>(&'a self, session_state: &'a Value) -> Option<Cow<'a, str>> {
+        let name = text(self.0.get("speaker_name")).or_else(|| {
             let cluster_id = self.cluster_id()?;
             self.updated_state()
                 .and_then(|state| bound_name(state, cluster_id))
                 .or_else(|| bound_name(session_state, cluster_id))
-        })
+        });
+        name.map(normal)
     }
 
     /// `auto`, `confirm` or `unknown`.

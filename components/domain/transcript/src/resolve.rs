@@ -1,6 +1,8 @@
 //! `POST resolve`: what a client asks the inference service through the gateway, the speaker event of
 //! the answer, and what the client gets. The audio is the client's own and is passed on as it came.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -97,7 +99,7 @@ pub fn resolved_event(answer: &Answer, stream_role: &str, state: &Value, now: &s
         utterance_id: (),
         #[serde(skip_serializing_if = "Option::is_none")]
         cluster_id: Option<Option<&'a str>>,
-        speaker_name: Option<&'a str>,
+        speaker_name: Option<Cow<'a, str>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         decision: Option<Option<Decision>>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,7 +126,7 @@ pub fn resolved_event(answer: &Answer, stream_role: &str, state: &Value, now: &s
 pub fn resolved_answer(answer: &Answer, state: &Value) -> Value {
     let mut fields = answer.fields().clone();
     if !fields.get("speaker_name").is_some_and(is_said) {
-        let name = answer.speaker_name(state).map(str::to_owned);
+        let name = answer.speaker_name(state).map(Cow::into_owned);
         fields.insert("speaker_name".to_owned(), name.into());
     }
     let mut updated = answer.updated_state().unwrap_or(state).clone();
@@ -286,6 +288,9 @@ mod tests {
             json!("Eve ")
         );
         assert_eq!(name(json!({"cluster_id": "c9"})), json!(null));
+        let apart =
+            json!({"cluster_id": "c1", "updated_state": {"bindings": {"c1": "Jose\u{301}"}}});
+        assert_eq!(name(apart), json!("José"));
         assert_eq!(
             name(json!({"cluster_id": "c1", "updated_state": {"bindings": {"c1": "Carol"}}})),
             json!("Carol")

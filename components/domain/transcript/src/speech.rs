@@ -5,6 +5,7 @@
 mod tests;
 mod vocabulary;
 
+use unicode_text::{is_joiner, is_mark, normal};
 use vocabulary::{AFTER_CONDITION, ALSO_NAMES, NATIONS_AND_TRADES, NO_NAMES, PARTICLES, TITLES};
 
 /// The fewest and most characters of a name.
@@ -20,9 +21,11 @@ pub const MAX_NAME_WORDS_WITHOUT_CASE: usize = 3;
 pub const MAX_HAN_CHARS: usize = 4;
 
 /// The name in `my name is X`, else in `I am X` or `I'm X`, if there is one: 2 to 80 letters, spaces,
-/// `.`, `'` and `-`, as written, without punctuation around it. The triggers are found in any letter
+/// `.`, `'` and `-`, as written but in normal form, without punctuation around it. Accents and vowel signs
+/// belong to their letters. The triggers are found in any letter
 /// case; after `I am` every word of the name must be capitalised.
 pub fn introduced_name(text: &str) -> Option<String> {
+    let text = normal(text);
     let words: Vec<&str> = text.split_whitespace().collect();
     let positions = || 0..words.len();
     positions()
@@ -169,7 +172,7 @@ fn finished(mut name: Vec<String>, reading: Reading) -> Option<String> {
         }
     }
     let name = name.join(" ");
-    let name = name.trim_end_matches(|character: char| !character.is_alphabetic());
+    let name = name.trim_end_matches(|c: char| !c.is_alphabetic() && !is_mark(c));
     let letters = name.chars().filter(|c| c.is_alphabetic()).count();
     (letters >= *NAME_CHARS.start() && NAME_CHARS.contains(&name.chars().count()))
         .then(|| name.to_owned())
@@ -240,8 +243,10 @@ fn uncontracted(word: &str) -> &str {
 }
 
 fn is_name_char(character: char) -> bool {
-    // The combining accents belong to the letter before them.
-    character.is_alphabetic() || matches!(character, '.' | '\'' | '’' | '-' | '\u{300}'..='\u{36f}')
+    character.is_alphabetic()
+        || is_mark(character)
+        || is_joiner(character)
+        || matches!(character, '.' | '\'' | '’' | '-')
 }
 
 fn is_han(character: char) -> bool {

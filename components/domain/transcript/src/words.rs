@@ -3,15 +3,19 @@
 
 use std::collections::BTreeSet;
 
-/// The letters and digits of a text in lower case, without all else.
+use unicode_text::{is_joiner, is_mark, normal};
+
+/// The letters and digits of a text in lower case, without all else. A text and its normal form have the
+/// same.
 pub fn norm(text: &str) -> String {
-    text.chars()
+    normal(text)
+        .chars()
         .flat_map(char::to_lowercase)
         .filter(|character| character.is_alphanumeric())
         .collect()
 }
 
-/// A run of letters and digits.
+/// A run of letters and digits, with the marks that belong to them (`र्म`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// In lower case.
@@ -28,10 +32,9 @@ pub fn tokens(text: &str) -> Vec<Token> {
     let mut from = 0;
     while let Some(start) = text[from..].find(char::is_alphanumeric).map(|at| from + at) {
         let end = text[start..]
-            .find(|character: char| !character.is_alphanumeric())
+            .find(|c: char| !c.is_alphanumeric() && !is_mark(c) && !is_joiner(c))
             .map_or(text.len(), |at| start + at);
         tokens.push(Token {
-            // Lower case may bring marks with it (`İ`), which are no letters.
             text: norm(&text[start..end]),
             start,
             end,
@@ -99,6 +102,7 @@ mod tests {
         assert_eq!(norm("Ça va? 你好。 Привет!"), "çava你好привет");
         assert_eq!(norm("٣ ते"), "٣ते");
         assert_eq!(norm(" … 🙂 —"), "");
+        assert_eq!(norm("Jose\u{301}!"), norm("José"));
     }
 
     #[test]
@@ -109,6 +113,9 @@ mod tests {
         );
         assert!(texts("… 🙂").is_empty());
         assert_eq!(texts("İx"), ["ix"]);
+        // A mark ends no word: else the end of one that is another would be its beginning.
+        assert_eq!(texts("शर्मा, x"), ["शरमा", "x"]);
+        assert_eq!(overlap(&tokens("का शर"), &tokens("शर्मा है")), 0);
     }
 
     #[test]

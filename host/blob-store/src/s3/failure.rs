@@ -6,6 +6,7 @@ use std::fmt;
 use object_store::client::{HttpError, HttpErrorKind};
 use s3_protocol::answer::Answered;
 use s3_protocol::keys::FOREIGN_KEY;
+use unicode_text::at_most_chars;
 
 /// The most that is shown of an error that nobody expects, in characters.
 const MAX_TEXT: usize = 200;
@@ -101,7 +102,7 @@ impl From<object_store::Error> for Failure {
             last = error.to_string();
             cause = error.source();
         }
-        let text: String = last.chars().take(MAX_TEXT).collect();
+        let text = at_most_chars(&last, MAX_TEXT);
         Self::Nonsense(format!("its answer was not understood: {text}"))
     }
 }

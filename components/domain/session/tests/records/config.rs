@@ -116,6 +116,29 @@ fn fresh_session() {
 }
 
 #[test]
+fn names_are_kept_in_normal_form_and_compared_by_it() {
+    let mut state = ConfigState::default();
+    let body = "{\"interviewer_name\":\" Jose\u{301} \",\"teams_participants\":[\"Jose\u{301}\",\
+         {\"name\":\"A\u{30a}sa\",\"email\":\"a@x\"}]}";
+    let jose = json!({"interviewer_name": "José", "teams_interviewer_name": "José"});
+    let people = json!([{"name": "José"}, {"name": "Åsa", "email": "a@x"}]);
+    assert_eq!(post(&mut state, body).unwrap(), answer(jose, people));
+    // What an older gateway stored as it came, and a service repeats in normal form, has not changed.
+    let stored = r#"{"config":{"interviewer_name":"Jose\u0301"},"roster":[{"name":"Jose\u0301"}]}"#;
+    let stored: ConfigState = serde_json::from_str(stored).unwrap();
+    let mut merged = stored.clone();
+    let same = json!({"config": {"interviewer_name": "José"}, "roster": [{"name": "José"}]});
+    assert!(!merged.merge(&stored, &same));
+    assert_eq!(merged, stored);
+    // A new name is kept in normal form.
+    let new =
+        json!({"config": {"interviewer_name": "Rene\u{301}"}, "roster": [{"name": "Rene\u{301}"}]});
+    assert!(merged.merge(&stored, &new));
+    assert_eq!(merged.config.interviewer_name.as_deref(), Some("René"));
+    assert_eq!(merged.roster.unwrap()[0].name, "René");
+}
+
+#[test]
 fn a_roster_is_bounded() {
     let body = json!({"teams_participants": vec!["x"; MAX_ROSTER]}).to_string();
     assert!(ConfigPatch::from_body(body.as_bytes()).is_ok());

@@ -2,6 +2,7 @@
 
 use super::{NAME_CHARS, introduced_name};
 use proptest::prelude::*;
+use unicode_text::{is_joiner, is_mark};
 
 #[track_caller]
 fn named(text: &str, expected: &str) {
@@ -106,10 +107,14 @@ fn a_later_introduction_counts_and_the_clearer_one_wins() {
 #[test]
 fn letters_of_any_script_and_the_marks_within_names() {
     named("I'm José Álvarez", "José Álvarez");
-    named(
-        "I'm Jose\u{301} A\u{301}lvarez.",
-        "Jose\u{301} A\u{301}lvarez",
-    );
+    // In normal form, however it came.
+    named("I'm Jose\u{301} A\u{301}lvarez.", "José Álvarez");
+    named("I am E\u{301}. Dupont", "É. Dupont");
+    named("my name is संजय शर्मा", "संजय शर्मा");
+    named("I am संजय शर्मा।", "संजय शर्मा");
+    // A name that ends with a mark, one with a joiner within.
+    named("my name is சுரேஷ்.", "சுரேஷ்");
+    named("my name is علی\u{200c}رضا", "علی\u{200c}رضا");
     named("my name is Ольга Петрова.", "Ольга Петрова");
     named("I am 李雷", "李雷");
     named("你好，I'm 李雷", "李雷");
@@ -155,7 +160,8 @@ proptest! {
             prop_assert!(NAME_CHARS.contains(&name.chars().count()));
             prop_assert_eq!(name.trim(), name.as_str());
             let is_name_char = |c: char| {
-                c.is_alphabetic() || matches!(c, ' ' | '.' | '\'' | '-' | '\u{300}'..='\u{36f}')
+                let is_within = is_mark(c) || is_joiner(c);
+                c.is_alphabetic() || is_within || matches!(c, ' ' | '.' | '\'' | '-')
             };
             prop_assert!(name.chars().all(is_name_char), "{}", name);
         }

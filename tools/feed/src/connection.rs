@@ -170,3 +170,67 @@ fn of_tls(error: io::Error) -> Error {
         _ => Error::Tls(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// A proxy that answers one request with this, and then returns what it is sent. Gives the
+    /// request.
+    async fn through_a_proxy(answer: &'static [u8]) -> (Result<Connection, Error>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Proxy {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            authorization: Some("Basic eDp5".to_owned()),
+        };
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(answer).await.unwrap();
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = stream.split();
+                tokio::io::copy(&mut reader, &mut writer).await
+            });
+            String::from_utf8(request).unwrap()
+        });
+        let gateway = "http://[2001:db8::1]:81".parse().unwrap();
+        let connector = Connector::new(&gateway, Some(proxy), None).unwrap();
+        let connected = connector.connect().await;
+        (connected, serving.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_the_gateway_and_what_follows_is_the_gateways() {
+        let answer = b"HTTP/1.1 200 Connection established\r\nvia: x\r\n\r\nhello";
+        let (connected, request) = through_a_proxy(answer).await;
+        assert_eq!(
+            request,
+            "CONNECT [2001:db8::1]:81 HTTP/1.1\r\nHost: [2001:db8::1]:81\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
+        );
+        let mut connection = connected.map_err(|error| error.to_string()).unwrap();
+        let mut read = [0; 5];
+        connection.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"hello");
+        connection.write_all(b"there").await.unwrap();
+        connection.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"there");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_refuses_is_named_with_its_words() {
+        let answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+        let (connected, _) = through_a_proxy(answer).await;
+        let error = connected.err().unwrap().to_string();
+        assert!(error.starts_with("the proxy 127.0.0.1:"), "{error}");
+        assert!(
+            error.ends_with("answers: HTTP/1.1 407 Proxy Authentication Required"),
+            "{error}"
+        );
+    }
+}

@@ -10,7 +10,7 @@ use crate::stream::{End, Outcome, Summary};
 /// All that is said at the end.
 #[derive(Debug)]
 pub struct Report<'a> {
-    /// As the gateway spells it.
+    /// The session that was streamed into.
     pub session: &'a SessionId,
     /// What the gateway said of itself.
     pub health: &'a Health,

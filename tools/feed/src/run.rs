@@ -22,6 +22,8 @@ use crate::{proxy, reading, tls};
 
 /// The last look at the utterances may take this long.
 const LAST_LOOK: Duration = Duration::from_secs(5);
+/// After a signal the result may take this long to be written.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// Streams all files. Gives the exit status.
 ///
@@ -33,7 +35,10 @@ pub async fn run(arguments: Arguments, output: Output) -> anyhow::Result<u8> {
     let display = Display::new(output);
     let prepared = tokio::select! {
         prepared = prepare(&arguments, &display) => prepared?,
-        _ = stop.wait_for(|asked| *asked) => return Ok(interrupt.status().unwrap_or(1)),
+        _ = stop.wait_for(|asked| *asked) => {
+            display.line("stopped before anything was sent");
+            return Ok(interrupt.status().unwrap_or(1));
+        }
     };
     let streamed = stream_all(&arguments, &display, prepared, interrupt.asked()).await;
     let status = conclude(&arguments, &display, streamed, interrupt.asked()).await;
@@ -54,16 +59,26 @@ async fn prepare(arguments: &Arguments, display: &Display) -> anyhow::Result<Pre
     let mut sources = Vec::new();
     for (role, file) in arguments.files() {
         let (file, raw_rate) = (file.to_owned(), arguments.raw_rate);
-        let opened = tokio::task::spawn_blocking(move || Source::open(&file, raw_rate));
-        sources.push((role, opened.await??));
+        sources.push((
+            role,
+            blocking(move || Source::open(&file, raw_rate)).await??,
+        ));
     }
     let gateway = arguments.url.clone();
     let session = arguments.session.clone().unwrap_or_else(SessionId::fresh);
     let tls = match (gateway.is_encrypted(), &arguments.ca_file) {
-        (true, ca_file) => Some(tls::connector(ca_file.as_deref())?),
+        (true, ca_file) => {
+            let ca_file = ca_file.clone();
+            Some(blocking(move || tls::connector(ca_file.as_deref())).await??)
+        }
         (false, None) => None,
         (false, Some(_)) => anyhow::bail!("--ca-file is for https:// gateways, not for {gateway}"),
     };
+    if key.is_some() && !gateway.is_encrypted() && !gateway.is_loopback() {
+        display.line(&format!(
+            "the key goes to {gateway} unencrypted, for everybody on the way to read; https:// would protect it"
+        ));
+    }
     let proxy = proxy::choose(&gateway, |name| std::env::var(name).ok())?;
     let connector = Connector::new(&gateway, proxy, tls)?;
     let mut api = Api::new(connector.clone(), gateway.clone(), session.clone(), key);
@@ -83,6 +98,13 @@ async fn prepare(arguments: &Arguments, display: &Display) -> anyhow::Result<Pre
         sources,
         api,
     })
+}
+
+/// Work that may wait for a disk or a pipe, on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    tokio::task::spawn_blocking(work).await
 }
 
 /// What is known when all streams have ended.
@@ -180,8 +202,12 @@ async fn conclude(
     let is_stored = outcomes
         .iter()
         .any(|(_, outcome)| outcome.summary.has_audio());
+    // It was waited for long enough.
+    let is_gone = outcomes
+        .iter()
+        .any(|(_, outcome)| matches!(outcome.end, End::Failed(stream::Error::Lost(_))));
     let is_stopped = *stop.borrow();
-    let finalized = if arguments.no_finalize || !is_stored || is_stopped {
+    let finalized = if arguments.no_finalize || !is_stored || is_gone || is_stopped {
         None
     } else {
         let finalizing = finalize(display, &mut live);
@@ -193,7 +219,7 @@ async fn conclude(
     let is_stopped = *stop.borrow();
     let mut streams = Vec::new();
     for (role, outcome) in outcomes {
-        let utterances = match is_stored && !is_stopped {
+        let utterances = match is_stored && !is_gone && !is_stopped {
             true => tokio::time::timeout(LAST_LOOK, live.utterances(role))
                 .await
                 .ok(),
@@ -213,7 +239,11 @@ async fn conclude(
         true => report.to_json(),
         false => report.to_text(),
     };
-    if let Err(error) = output::to_stdout(text).await {
+    let written = tokio::select! {
+        written = output::to_stdout(text) => written,
+        () = stopped_for(&mut stop) => Err(std::io::ErrorKind::TimedOut.into()),
+    };
+    if let Err(error) = written {
         display.line(&format!("the result cannot be written to stdout: {error}"));
     }
     let is_finalized = arguments.no_finalize || report.finalized.is_some();
@@ -225,6 +255,13 @@ async fn conclude(
         display.line(&what_to_do(arguments, &session, &streams));
     }
     u8::from(!is_done)
+}
+
+/// Ends some time after a signal: a reader that stands still is not waited for any longer.
+async fn stopped_for(stop: &mut watch::Receiver<bool>) {
+    // Nobody left who could ask is as good as a signal.
+    let _ = stop.wait_for(|asked| *asked).await;
+    tokio::time::sleep(LAST_WRITE).await;
 }
 
 async fn finalize(display: &Display, live: &mut Live) -> Result<Finalized, crate::api::Error> {
@@ -263,8 +300,12 @@ fn what_to_do(
         .iter()
         .map(|(role, outcome, _)| (*role, outcome.summary.first_seq));
     let command = arguments.command_to_resume(session, &Resume::of(places));
+    let with_key = match arguments.key.is_some() {
+        true => " (with the same key)",
+        false => "",
+    };
     format!(
-        "session '{session}' is not done: {} are stored and acknowledged; to go on: {command}",
+        "session '{session}' is not done: {} are stored and acknowledged; to go on{with_key}: {command}",
         stored.join(" and ")
     )
 }

@@ -168,7 +168,7 @@ impl Socket {
             Ok(Err(tungstenite::Error::Http(response))) => {
                 let status = response.status();
                 let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
-                return Err(of_status(status.as_u16(), &body));
+                return Err(of_status(status.as_u16(), &body, plan));
             }
             Ok(Err(error)) => return Err(error.into()),
         };
@@ -201,7 +201,7 @@ impl Socket {
                 Ok(Frame::Ack { .. } | Frame::Closing | Frame::Other) => {}
                 // Before it is ready, this is an answer to who asks.
                 Err(Ended::Closed(Some(frame))) if u16::from(frame.code) == POLICY => {
-                    return Err(refused(frame.reason.to_string()));
+                    return Err(denied(frame.reason.to_string(), plan));
                 }
                 Err(ended) => return Err(Break::Lost(ended.reason())),
             }
@@ -309,7 +309,7 @@ impl Ended {
 }
 
 /// What an answer other than 101 means.
-fn of_status(status: u16, body: &str) -> Break {
+fn of_status(status: u16, body: &str, plan: &Plan) -> Break {
     let detail = serde_json::from_str::<serde_json::Value>(body).ok();
     let detail = detail
         .as_ref()
@@ -318,8 +318,17 @@ fn of_status(status: u16, body: &str) -> Break {
     match status {
         // Too early, too much, or a proxy whose gateway restarts.
         408 | 425 | 429 | 500.. => Break::Lost(format!("it answers {status}: {detail}")),
+        401 | 403 => denied(format!("{status}: {detail}"), plan),
         _ => refused(format!("{status}: {detail}")),
     }
+}
+
+/// Who asks may not.
+fn denied(reason: String, plan: &Plan) -> Break {
+    refused(match plan.key {
+        Some(_) => reason,
+        None => format!("{reason}; a key is given by --key or GATEWAY_API_KEY"),
+    })
 }
 
 fn refused(reason: String) -> Break {

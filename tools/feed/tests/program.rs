@@ -278,7 +278,7 @@ async fn a_refusal_is_said_at_once_and_nothing_is_finalized() {
     let said = said(&fed);
     assert_eq!(fed.status.code(), Some(1));
     assert!(
-        said.contains("refuses the stream: show a valid API key"),
+        said.contains("refuses the stream: show a valid API key; a key is given by --key"),
         "{said}"
     );
     assert!(said.contains("nothing is stored"), "{said}");

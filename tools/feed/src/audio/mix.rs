@@ -73,21 +73,22 @@ impl Mixer {
                 .collect(),
         };
         let before = self.gains.take().unwrap_or_else(|| goal.clone());
-        output.extend(
-            frames
-                .chunks_exact(self.channels)
-                .enumerate()
-                .map(|(i, frame)| {
-                    let way = (i as f32 / self.ramp as f32).min(1.0);
-                    let gains = before.iter().zip(&goal);
-                    let gains = gains.map(|(before, goal)| before + (goal - before) * way);
-                    frame
-                        .iter()
-                        .zip(gains)
-                        .map(|(sample, gain)| sample * gain)
-                        .sum::<f32>()
-                }),
-        );
+        let mut gains = before.clone();
+        for (i, frame) in frames.chunks_exact(self.channels).enumerate() {
+            if i <= self.ramp {
+                let way = i as f32 / self.ramp as f32;
+                for (channel, gain) in gains.iter_mut().enumerate() {
+                    *gain = before[channel] + (goal[channel] - before[channel]) * way;
+                }
+            }
+            output.push(
+                frame
+                    .iter()
+                    .zip(&gains)
+                    .map(|(sample, gain)| sample * gain)
+                    .sum(),
+            );
+        }
         self.gains = Some(goal);
     }
 

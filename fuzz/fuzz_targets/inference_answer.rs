@@ -9,6 +9,7 @@
 use interview_session::config::{ConfigPatch, MAX_ROSTER};
 use interview_session::session_document::SessionDocument;
 use interview_session::speakers::{MAX_CLUSTERS, MAX_NAME};
+use interview_transcript::inference::MAX_EVIDENCE_BYTES;
 use interview_transcript::resolve::{Question, resolved_answer, resolved_event};
 use interview_transcript::{
     Answer, FinalSentence, Utterance, parse_answer, students_event_resolved,
@@ -146,6 +147,13 @@ fn show(answer: &Answer, stored: &SessionDocument) {
     let event = resolved_event(answer, "students", &state, NOW);
     assert_eq!(event["source"], "inference_resolve");
     assert!(event["speaker_name"].is_null() || event["speaker_name"].is_string());
+    for name in [&event["cluster_id"], &event["speaker_name"]] {
+        assert!(
+            name.as_str()
+                .is_none_or(|name| name.encode_utf16().count() <= 3 * MAX_NAME)
+        );
+    }
+    assert!(event["evidence"].to_string().len() <= MAX_EVIDENCE_BYTES);
     let shown = resolved_answer(answer, &state);
     assert!(shown["updated_state"].is_object());
     assert_eq!(

@@ -258,7 +258,15 @@ impl<'a> Batch<'a> {
     }
 
     fn number(&mut self) -> Result<(), String> {
-        let documents = self.entries(&self.lane.wanted())?;
+        // A page of each log: all of one log could be more than a call gives, and then the others would
+        // wait for ever, since the order of their entries is not known without it.
+        let mut documents = Vec::new();
+        let wanted = self.lane.wanted();
+        for of_log in wanted.chunk_by(|a, b| (a.role, a.log) == (b.role, b.log)) {
+            let mut read = self.entries(of_log)?;
+            read.resize(of_log.len(), None);
+            documents.append(&mut read);
+        }
         if let Some(Append { first, entries }) = self.lane.number(documents) {
             self.commit(first, &entries)?;
             self.lane.committed();
@@ -266,7 +274,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Reads what those get who are not at the end of the log.
+    /// Reads what those get who are not at the end of the log: of each range, and of what it points to, as
+    /// much as a call gives. The next batch goes on.
     fn read_log(&mut self) -> Result<(), String> {
         for (first, last) in self.lane.unread() {
             let entries = session_state::read_live(self.session.as_str(), first, last)

@@ -13,6 +13,7 @@ mod health;
 mod lane_call;
 mod log_pages;
 mod logs;
+mod merged_view;
 mod resolve;
 mod result;
 mod result_file;
@@ -105,18 +106,18 @@ async fn serve(
             }
             let json = match action {
                 SessionAction::State => state::state(&session),
-                SessionAction::Utterances => logs::utterances(&session, &query),
-                SessionAction::Events => logs::events(&session, &query),
+                SessionAction::Utterances => return logs::utterances(&session, &query),
+                SessionAction::Events => return logs::events(&session, &query),
                 SessionAction::Config => {
-                    state::config(&session, &body::read(body, MAX_BODY).await?)
+                    state::config(&session, &body::read_json(body, MAX_BODY).await?)
                 }
                 SessionAction::Finalize => {
-                    finalize::finalize(&session, &body::read(body, MAX_BODY).await?).await
+                    finalize::finalize(&session, &body::read_json(body, MAX_BODY).await?).await
                 }
                 SessionAction::AsrReset => asr_reset::reset(&session, &query).await,
                 SessionAction::AsrRun => return asr_run::run(&session, &query),
                 SessionAction::Tokens => {
-                    let body = body::read(body, MAX_BODY).await?;
+                    let body = body::read_json(body, MAX_BODY).await?;
                     tokens::issue(session, grant, &body)
                 }
                 SessionAction::Result => return result::result(&session).await,

@@ -49,7 +49,7 @@ pub async fn resolve(
     let key = idempotency_key(values.map(|value| value.as_bytes()))?;
     let service = settings::inference()?;
     // Before the claim: a client may take its time to send.
-    let body = body::read(body, MAX_AUDIO_BODY).await?;
+    let body = body::read_json(body, MAX_AUDIO_BODY).await?;
     let Some(key) = key else {
         let resolved = ask(id, role, &body, service).await?;
         return Ok(answer::ok(resolved.json));

@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use crate::bindings::interview::gateway::finalization::{self, ResultWriter};
 use crate::bindings::interview::gateway::session_state::Log;
 use crate::finalize::untranscribed;
-use crate::log_pages::{EventPages, LogPages};
-use crate::logs::{self, Entry};
+use crate::log_pages::{Entry, EventPages, LogPages};
+use crate::logs;
+use crate::merged_view::MergedView;
 use crate::state::Session;
 
 /// Bytes that are given to the blob store at a time.
@@ -115,8 +116,8 @@ impl<'a> File<'a> {
 
     async fn log(&mut self, id: &SessionId, role: StreamRole, log: Log) -> Result<(), ApiError> {
         if log == Log::Merged && logs::is_out_of_order(id, role)? {
-            let mut made = logs::made_view(id, role)?.into_iter();
-            self.entries(|| Ok(made.next())).await?;
+            let mut made = MergedView::new(id, role)?;
+            self.entries(|| made.next()).await?;
         } else {
             let mut pages = LogPages::new(id, role, log);
             self.entries(|| pages.next()).await?;

@@ -11,7 +11,7 @@ use crate::log_record::{EntryName, LogRecord};
 use crate::logs::MAX_PAGE;
 use crate::record::{damaged, read_or_default};
 use crate::sessions::Created;
-use crate::store::Store;
+use crate::store::{PAGE_BYTES, Store};
 
 /// Entries of the live log that one read gives.
 pub const MAX_LIVE: u64 = 500;
@@ -71,7 +71,7 @@ pub fn listening(stored: Option<&str>) -> Result<Listening, Error> {
     Ok(Listening::from_bits_truncate(bits))
 }
 
-/// Entries `first` to `last`, at most [`MAX_LIVE`].
+/// Entries `first` to `last`, at most [`MAX_LIVE`]; of these the first ones, as many as [`PAGE_BYTES`] allow.
 pub fn read(
     store: &impl Store,
     keys: &Keys,
@@ -82,11 +82,11 @@ pub fn read(
     let wanted: Vec<_> = (first..=last)
         .map(|number| keys.live_entry(number))
         .collect();
-    store.get_list(&wanted)
+    store.get_page(&wanted, PAGE_BYTES)
 }
 
-/// The entries of these names in the streams' logs; none for those that are in no log any more, be
-/// they deleted yet or not.
+/// The entries of the first of these names in the streams' logs, as many as [`PAGE_BYTES`] allow; none for
+/// those that are in no log any more, be they deleted yet or not.
 pub fn read_entries(
     store: &impl Store,
     keys: &Keys,
@@ -95,16 +95,16 @@ pub fn read_entries(
     if names.len() > MAX_PAGE as usize {
         return Err(damaged("names", "there are too many"));
     }
-    let mut wanted: Vec<_> = StreamRole::ALL.map(|role| keys.log(role)).into();
-    wanted.extend(
-        names
-            .iter()
-            .map(|(role, name)| keys.entry(name.log, *role, name.life, name.index)),
-    );
-    let mut found = store.get_list(&wanted)?.into_iter();
+    let wanted: Vec<_> = names
+        .iter()
+        .map(|(role, name)| keys.entry(name.log, *role, name.life, name.index))
+        .collect();
+    let found = store.get_page(&wanted, PAGE_BYTES)?;
+    // After the entries: one that is in its log now was in it when it was read.
+    let records = store.get_many(StreamRole::ALL.map(|role| keys.log(role)))?;
     let mut logs = Vec::with_capacity(StreamRole::ALL.len());
-    for role in StreamRole::ALL {
-        let log: LogRecord = read_or_default("log", found.next().flatten().as_deref())?;
+    for (role, record) in StreamRole::ALL.into_iter().zip(records) {
+        let log: LogRecord = read_or_default("log", record.as_deref())?;
         logs.push((role, log));
     }
     let is_in_log = |(role, name): &(StreamRole, EntryName)| {

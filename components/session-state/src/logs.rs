@@ -11,7 +11,7 @@ use crate::layout::{Keys, Log};
 use crate::log_record::LogRecord;
 use crate::record::{damaged, read_or_default, write};
 use crate::removal;
-use crate::store::Store;
+use crate::store::{PAGE_BYTES, Store};
 
 /// Entries that one read may ask for.
 pub const MAX_PAGE: u32 = 2_000;
@@ -174,7 +174,8 @@ pub fn next_unidentified(store: &impl Store, keys: &Keys) -> Result<Option<Unide
     }))
 }
 
-/// Entries from `index` on, or the last ones; at most `limit` and [`MAX_PAGE`].
+/// Entries from `index` on, or the last ones; at most `limit` and [`MAX_PAGE`]. Of these the first ones, as
+/// many as [`PAGE_BYTES`] allow: who wants the others asks for them.
 pub fn read(
     store: &impl Store,
     keys: &Keys,
@@ -184,21 +185,22 @@ pub fn read(
     limit: u32,
 ) -> Result<Page, Error> {
     let limit = limit.min(MAX_PAGE);
+    let first = |log: &LogRecord| index.unwrap_or(log.len(kind).saturating_sub(limit));
     let (log, items) = read_entries(store, keys, role, |log| {
-        let count = log.len(kind);
-        let first = index.unwrap_or(count.saturating_sub(limit));
-        let last = first.saturating_add(limit).min(count);
+        let first = first(log);
+        let last = first.saturating_add(limit).min(log.len(kind));
         (first..last).map(|n| (kind, n)).collect()
     })?;
     Ok(Page {
         count: log.len(kind),
+        first: first(&log),
         items,
         out_of_order: kind == Log::Merged && log.out_of_order,
     })
 }
 
-/// Where the logs are, and the entries that `wanted` names in them. A reset or a deletion may remove
-/// them in between: then it looks again.
+/// Where the logs are, and the first of the entries that `wanted` names in them, as many as [`PAGE_BYTES`]
+/// allow. A reset or a deletion may remove them in between: then it looks again.
 fn read_entries(
     store: &impl Store,
     keys: &Keys,
@@ -211,7 +213,7 @@ fn read_entries(
             .into_iter()
             .map(|(kind, index)| keys.entry(kind, role, log.life, index))
             .collect();
-        let found = store.get_list(&names)?;
+        let found = store.get_page(&names, PAGE_BYTES)?;
         let Some(gap) = found.iter().position(Option::is_none) else {
             return Ok((log, found.into_iter().flatten().collect()));
         };

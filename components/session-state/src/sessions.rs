@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bindings::exports::interview::gateway::session_state::{Error, SessionPage};
 use crate::layout::{INDEX, Keys, index_entry};
 use crate::record::{read, write};
-use crate::store::Store;
+use crate::store::{PAGE_BYTES, Store};
 use crate::{answers, views};
 
 /// Sessions of one page.
@@ -76,27 +76,31 @@ pub fn delete(store: &impl Store, keys: &Keys) -> Result<(), Error> {
     store.delete_many(&[keys.config(), keys.speakers(), keys.finalization()])
 }
 
-/// A piece of the list of all sessions, from place `cursor` down.
+/// A piece of the list of all sessions, from place `cursor` down. It ends early where their documents have
+/// more than [`PAGE_BYTES`].
 pub fn list(store: &impl Store, cursor: Option<u64>, limit: u32) -> Result<SessionPage, Error> {
     let limit = limit.min(MAX_SESSIONS) as usize;
     let newest = store.counter(INDEX)?;
     let mut next = cursor.map_or(newest, |cursor| cursor.min(newest));
     let end = next.saturating_sub(SCAN);
     let mut items = Vec::new();
-    while next > end && items.len() < limit {
+    let mut bytes = 0;
+    while next > end && items.len() < limit && bytes < PAGE_BYTES {
         let places: Vec<_> = (end.max(next.saturating_sub(PLACES)) + 1..=next)
             .rev()
             .collect();
         let entries: Vec<_> = places.iter().map(|place| index_entry(*place)).collect();
         for (place, id) in places.into_iter().zip(store.get_list(&entries)?) {
-            if items.len() == limit {
+            if items.len() == limit || bytes >= PAGE_BYTES {
                 break;
             }
             next = place - 1;
-            items.extend(match id {
-                Some(id) => at_place(store, &id, place)?,
-                None => None,
-            });
+            if let Some(id) = id
+                && let Some((id, view)) = at_place(store, &id, place)?
+            {
+                bytes += views::bytes(&view);
+                items.push((id, view));
+            }
         }
     }
     Ok(SessionPage {

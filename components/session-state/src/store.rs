@@ -7,6 +7,16 @@ use crate::bindings::exports::interview::gateway::session_state::Error;
 /// How often a compare-and-swap is tried against others before it gives up.
 const SWAP_TRIES: u32 = 32;
 
+/// Bytes of the entries that one read of a log gives, unless a single one is larger: what is read is copied
+/// a few times on its way, and an instance has little memory. Entries that were stored when names had no
+/// limit may have a megabyte each.
+pub const PAGE_BYTES: usize = 4 << 20;
+
+/// Keys that [`Store::get_page`] reads first, and at most at a time: until their values are there, nobody
+/// knows how long they are.
+const FIRST_KEYS: usize = 8;
+const MOST_KEYS: usize = 64;
+
 /// A key-value store.
 pub trait Store {
     /// A compare-and-swap that has begun.
@@ -32,6 +42,24 @@ pub trait Store {
 
     /// Writes `new` if the value is what it was; false if it is not.
     fn end_swap(&self, attempt: Self::Attempt, new: &str) -> Result<bool, Error>;
+
+    /// The values of the first ones of `keys`: as many as have at most `bytes` together, and one at least.
+    fn get_page(&self, keys: &[String], bytes: usize) -> Result<Vec<Option<String>>, Error> {
+        let mut values = Vec::new();
+        let (mut taken, mut at_once) = (0_usize, FIRST_KEYS);
+        while let Some(rest) = keys.get(values.len()..).filter(|rest| !rest.is_empty()) {
+            let some = rest.get(..at_once).unwrap_or(rest);
+            for value in self.get_list(some)? {
+                taken = taken.saturating_add(value.as_ref().map_or(0, String::len));
+                if taken > bytes && !values.is_empty() {
+                    return Ok(values);
+                }
+                values.push(value);
+            }
+            at_once = MOST_KEYS.min(at_once * 4);
+        }
+        Ok(values)
+    }
 
     fn get(&self, key: &str) -> Result<Option<String>, Error> {
         let [value] = self.get_many([key.to_owned()])?;

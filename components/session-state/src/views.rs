@@ -86,6 +86,23 @@ pub fn read(
     Ok((created, view))
 }
 
+/// How long its documents are together.
+pub fn bytes(view: &SessionView) -> usize {
+    let of_stream = |stream: &StreamView| -> usize {
+        let documents = [
+            &stream.ingest,
+            &stream.bridge,
+            &stream.windows,
+            &stream.clients,
+            &stream.figures,
+            &stream.capture,
+        ];
+        documents.into_iter().flatten().map(String::len).sum()
+    };
+    let streams = [&view.mixed, &view.teacher, &view.students];
+    view.session.len() + streams.into_iter().map(of_stream).sum::<usize>()
+}
+
 fn stream(next: &mut impl FnMut() -> Option<String>) -> Result<StreamView, Error> {
     let [ingest, bridge, windows, clients, figures, capture, log] = std::array::from_fn(|_| next());
     let log: LogRecord = read_or_default("log", log.as_deref())?;

@@ -9,6 +9,7 @@ mod backfill;
 mod bad_input;
 mod blob_faults;
 mod blob_store_s3;
+mod bounds;
 mod client_faults;
 mod conformance;
 mod damaged;

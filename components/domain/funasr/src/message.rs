@@ -3,6 +3,7 @@
 //! Field names and events are those of the DashScope WebSocket API for FunASR
 //! (`run-task`, `finish-task`; `task-started`, `result-generated`, `task-finished`, `task-failed`).
 
+use bounded_json::{OF_SERVICES, Refused};
 use quoted_text::quote;
 use serde_json::{Value, json};
 
@@ -94,8 +95,17 @@ pub fn finish_task(task: &str) -> String {
 
 /// What a text frame means, and the task it names, if it names one.
 pub fn parse(text: &str) -> (Option<String>, ServiceEvent) {
-    let Ok(frame) = serde_json::from_str::<Value>(text) else {
-        return (None, ServiceEvent::Unknown("a frame is not JSON".into()));
+    let frame: Value = match bounded_json::from_slice(text.as_bytes(), OF_SERVICES) {
+        Ok(frame) => frame,
+        Err(Refused::TooMuch(too_much)) => {
+            return (
+                None,
+                ServiceEvent::Unknown(format!("a frame holds {too_much}")),
+            );
+        }
+        Err(Refused::NotJson(_)) => {
+            return (None, ServiceEvent::Unknown("a frame is not JSON".into()));
+        }
     };
     let header = &frame["header"];
     let task = header["task_id"].as_str().map(str::to_owned);

@@ -22,12 +22,15 @@ pub(crate) struct Known {
     entry: Option<Entry>,
     /// None: there is nothing to send, or what it points to was not read yet.
     frame: Option<Arc<str>>,
+    /// What it points to is still to be read.
+    awaits_document: bool,
 }
 
 impl Known {
     pub fn new(session: &SessionId, number: u64, entry: Entry, document: Option<&str>) -> Self {
         let frame = entry.frame(session, number, document);
         Self {
+            awaits_document: document.is_none() && frame.is_none() && entry.name().is_some(),
             entry: Some(entry),
             frame: frame.map(Arc::from),
         }
@@ -35,7 +38,7 @@ impl Known {
 
     /// What it points to, if that is still to be read.
     fn name(&self) -> Option<EntryName> {
-        self.entry.as_ref().filter(|_| self.frame.is_none())?.name()
+        self.entry.as_ref().filter(|_| self.awaits_document)?.name()
     }
 }
 
@@ -106,6 +109,7 @@ impl LiveLane {
                 Known {
                     entry: None,
                     frame: None,
+                    awaits_document: false,
                 }
             }
         };
@@ -117,10 +121,12 @@ impl LiveLane {
         self.known.values().filter_map(Known::name).collect()
     }
 
-    /// The documents of [`LiveLane::unread_documents`]; none for what a reset removed.
+    /// The documents of [`LiveLane::unread_documents`], or of the first of them; none for what a reset
+    /// removed. Nothing that comes after one that was not read is sent in this batch.
     pub fn read_documents(&mut self, documents: Vec<Option<String>>) {
-        let pointers = self.known.iter_mut().filter(|(_, k)| k.name().is_some());
+        let pointers = self.known.iter_mut().filter(|(_, k)| k.awaits_document);
         for ((number, known), document) in pointers.zip(documents) {
+            known.awaits_document = false;
             let entry = known.entry.as_ref();
             known.frame = entry
                 .and_then(|entry| entry.frame(&self.session, *number, document.as_deref()))
@@ -142,6 +148,9 @@ impl LiveLane {
         let mut frames = Vec::new();
         let mut next = first;
         while let Some(known) = self.known.get(&next) {
+            if known.awaits_document {
+                break;
+            }
             let concerns = |entry: &Entry| viewer.is_concerned(entry);
             if known.entry.as_ref().is_some_and(concerns)
                 && let Some(frame) = &known.frame

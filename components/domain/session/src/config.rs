@@ -12,6 +12,12 @@ use crate::js;
 /// Most people in a roster: it is stored in one record and shown whole in every state.
 pub const MAX_ROSTER: usize = 1000;
 
+/// Longest name of a person, in UTF-16 units: each event of a teacher's stream repeats it.
+pub const MAX_NAME: usize = 200;
+
+/// Longest address of a person, in UTF-16 units: more than a mail server takes.
+pub const MAX_EMAIL: usize = 320;
+
 /// Names of the interviewer. As JSON only what is set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SessionConfig {
@@ -89,6 +95,16 @@ pub enum BadConfig {
     /// Over [`MAX_ROSTER`].
     #[error("teams_participants must have at most {MAX_ROSTER} entries")]
     RosterTooLong,
+    /// Over [`MAX_NAME`] or [`MAX_EMAIL`].
+    #[error("{field} must have at most {most} characters, not {units}")]
+    TextTooLong {
+        /// Which field.
+        field: &'static str,
+        /// What it may have.
+        most: usize,
+        /// What it has.
+        units: usize,
+    },
 }
 
 /// What a body or a frame sets. Only what is valid in it; the rest is ignored, as in the original.
@@ -145,21 +161,23 @@ impl ConfigPatch {
         teams_interviewer_name: Option<&Value>,
         interviewer_name: Option<&Value>,
     ) -> Result<Self, BadConfig> {
-        let name = |value: Option<&Value>| {
-            value
-                .and_then(js::non_blank_string)
-                .map(|name| normal(name).into_owned())
+        let name = |field, value: Option<&Value>| {
+            let given = value.and_then(js::non_blank_string).map(normal);
+            given
+                .map(|name| bounded(field, &name, MAX_NAME).map(str::to_owned))
+                .transpose()
         };
         let entries = participants.and_then(Value::as_array);
         if entries.is_some_and(|entries| entries.len() > MAX_ROSTER) {
             return Err(BadConfig::RosterTooLong);
         }
+        let people = entries.into_iter().flatten().filter_map(roster_entry);
         Ok(Self {
-            roster: entries
-                .map(|entries| entries.iter().filter_map(roster_entry).collect())
-                .unwrap_or_default(),
-            teams_interviewer_name: name(teams_interviewer_name),
-            interviewer_name: name(interviewer_name),
+            roster: people
+                .map(|entry| entry.bounded())
+                .collect::<Result<_, _>>()?,
+            teams_interviewer_name: name("teams_interviewer_name", teams_interviewer_name)?,
+            interviewer_name: name("interviewer_name", interviewer_name)?,
         })
     }
 
@@ -229,7 +247,9 @@ impl ConfigState {
             ),
         ];
         for (field, stored, sent) in fields {
-            let answered = config.and_then(|config| js::non_blank_string(config.get(field)?));
+            let answered = config
+                .and_then(|config| js::non_blank_string(config.get(field)?))
+                .filter(|name| js::utf16_len(&normal(name)) <= MAX_NAME);
             let is_sent = |name: &str| sent.as_deref().is_some_and(|sent| is_same_text(sent, name));
             let is_new = answered.is_some_and(|name| !is_sent(name));
             if is_new && *stored == *sent {
@@ -241,7 +261,7 @@ impl ConfigState {
     }
 }
 
-/// A roster of an answer; none if it is empty, too long or has an entry that names nobody.
+/// A roster of an answer; none if it is empty, too long or has an entry that names nobody or is too long.
 fn whole_roster(given: &Value) -> Option<Vec<RosterEntry>> {
     let entries = given.as_array()?;
     if entries.is_empty() || entries.len() > MAX_ROSTER {
@@ -250,7 +270,7 @@ fn whole_roster(given: &Value) -> Option<Vec<RosterEntry>> {
     entries
         .iter()
         .map(|given| {
-            let entry = roster_entry(given)?;
+            let entry = roster_entry(given)?.bounded().ok()?;
             // An answer keeps the form in which the entry is stored or came with the request.
             let email = entry.email.filter(|_| given.get("email").is_some());
             Some(RosterEntry { email, ..entry })
@@ -267,6 +287,25 @@ fn same_people(some: &[RosterEntry], others: &[RosterEntry]) -> bool {
             .iter()
             .zip(others)
             .all(|(one, other)| is_same_text(&one.name, &other.name) && email(one) == email(other))
+}
+
+/// The text, if it is no longer than `most` UTF-16 units.
+fn bounded<'a>(field: &'static str, text: &'a str, most: usize) -> Result<&'a str, BadConfig> {
+    match js::utf16_len(text) {
+        units if units <= most => Ok(text),
+        units => Err(BadConfig::TextTooLong { field, most, units }),
+    }
+}
+
+impl RosterEntry {
+    /// The entry, if its texts are no longer than they may be.
+    fn bounded(self) -> Result<Self, BadConfig> {
+        bounded("teams_participants[].name", &self.name, MAX_NAME)?;
+        if let Some(Some(email)) = &self.email {
+            bounded("teams_participants[].email", email, MAX_EMAIL)?;
+        }
+        Ok(self)
+    }
 }
 
 fn roster_entry(given: &Value) -> Option<RosterEntry> {

@@ -10,6 +10,7 @@ mod subscription;
 
 use std::borrow::Cow;
 
+use bounded_json::TooMuch;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -110,6 +111,9 @@ pub enum FrameError {
     /// A number, a string, a boolean or null.
     #[error("websocket frame must be an object")]
     NotObject,
+    /// A field that holds more values than a client may send. Nothing was built of it.
+    #[error("websocket frame holds {0}: send less in one frame")]
+    TooMuch(TooMuch),
     /// No `type`, or one that is not served. The type is cut to 200 characters.
     #[error("unsupported message type: {0}")]
     UnknownType(String),

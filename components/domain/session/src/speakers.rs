@@ -15,13 +15,20 @@ use crate::js;
 pub const MAX_CLUSTERS: usize = 256;
 
 /// Longest cluster id or name, in UTF-16 units; what is longer is ill-formed.
-pub const MAX_NAME: usize = 200;
+pub const MAX_NAME: usize = crate::config::MAX_NAME;
 
 /// Most numbers in a centroid; a longer one is ill-formed.
 pub const MAX_CENTROID: usize = 4096;
 
 /// Most fields that the service may add to a cluster for itself; with more it is ill-formed.
 pub const MAX_OTHER_FIELDS: usize = 32;
+
+/// Bytes of all clusters together, as JSON: what an answer may bring, which repeats them all. A cluster
+/// that would make them more is left out.
+pub const MAX_CLUSTER_BYTES: usize = 1 << 20;
+
+/// How often the clusters of an answer are gone through where there is little room.
+const MAX_PASSES: usize = 8;
 
 /// One voice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,8 +67,21 @@ impl SpeakerState {
     pub fn merge(&mut self, updated_state: &Value) -> bool {
         let before = self.clone();
         let clusters = updated_state.get("clusters").and_then(Value::as_array);
-        for cluster in clusters.into_iter().flatten().filter_map(read_cluster) {
-            self.merge_cluster(cluster);
+        let clusters: Vec<_> = clusters
+            .into_iter()
+            .flatten()
+            .filter_map(read_cluster)
+            .collect();
+        // A cluster that becomes smaller makes room for one before it.
+        for _ in 0..MAX_PASSES {
+            let before = self.clusters.clone();
+            let mut bytes = before.iter().map(json_bytes).sum();
+            for cluster in &clusters {
+                self.merge_cluster(cluster.clone(), &mut bytes);
+            }
+            if self.clusters == before {
+                break;
+            }
         }
         let bindings = updated_state.get("bindings").and_then(Value::as_object);
         for (id, name) in bindings.into_iter().flatten() {
@@ -76,18 +96,26 @@ impl SpeakerState {
         *self != before
     }
 
-    fn merge_cluster(&mut self, new: Cluster) {
+    /// `bytes` is what all clusters have. Those of a record that was stored when there was no limit stay,
+    /// and may become smaller.
+    fn merge_cluster(&mut self, new: Cluster, bytes: &mut usize) {
+        let new_bytes = json_bytes(&new);
         let position = self
             .clusters
             .iter()
             .position(|known| known.cluster_id == new.cluster_id);
         let Some(known) = position.and_then(|at| self.clusters.get_mut(at)) else {
-            if self.clusters.len() < MAX_CLUSTERS {
+            if self.clusters.len() < MAX_CLUSTERS && *bytes + new_bytes <= MAX_CLUSTER_BYTES {
+                *bytes += new_bytes;
                 self.clusters.push(new);
             }
             return;
         };
-        if new.sample_count >= known.sample_count {
+        let known_bytes = json_bytes(known);
+        let others = bytes.saturating_sub(known_bytes);
+        let fits = new_bytes <= known_bytes || others + new_bytes <= MAX_CLUSTER_BYTES;
+        if new.sample_count >= known.sample_count && fits {
+            *bytes = others + new_bytes;
             let bound_name = new.bound_name.or(known.bound_name.take());
             *known = Cluster { bound_name, ..new };
         } else if known.bound_name.is_none() {
@@ -107,6 +135,11 @@ impl SpeakerState {
             |name| Some(name.as_str()),
         )
     }
+}
+
+/// How long it is as JSON.
+fn json_bytes(cluster: &Cluster) -> usize {
+    serde_json::to_string(cluster).map_or(usize::MAX / 2, |json| json.len())
 }
 
 fn short(text: &str) -> Option<&str> {
@@ -223,6 +256,49 @@ mod tests {
             (state.clusters.len(), state.bindings.len()),
             (MAX_CLUSTERS, MAX_CLUSTERS)
         );
+    }
+
+    #[test]
+    fn clusters_are_bounded_in_bytes_together() {
+        let large = |id: &str, samples: u64, bytes: usize| {
+            json!({"cluster_id": id, "centroid": [], "sample_count": samples, "bound_name": null,
+                "model": "m".repeat(bytes)})
+        };
+        let mut state = SpeakerState::default();
+        for n in 0..8 {
+            let id = n.to_string();
+            merged(&mut state, &json!({"clusters": [large(&id, 1, 200_000)]}));
+        }
+        assert_eq!(state.clusters.len(), 5, "five of 200 kB are within 1 MiB");
+        // A known one may grow into what is left, and no further.
+        assert!(!merged(
+            &mut state,
+            &json!({"clusters": [large("0", 2, 300_000)]})
+        ));
+        assert!(merged(
+            &mut state,
+            &json!({"clusters": [large("0", 2, 100_000)]})
+        ));
+        assert!(merged(
+            &mut state,
+            &json!({"clusters": [large("9", 1, 100_000)]})
+        ));
+        assert_eq!(state.clusters.len(), 6);
+    }
+
+    #[test]
+    fn clusters_that_were_stored_when_there_was_no_limit_stay() {
+        let long = "m".repeat(3 << 20);
+        let old = json!({"cluster_id": "old", "centroid": [], "sample_count": 1, "bound_name": null, "model": long});
+        let mut state: SpeakerState = serde_json::from_value(json!({"clusters": [old]})).unwrap();
+        assert!(!state.merge(&json!({"clusters": [cluster("new", 1, None)]})));
+        assert_eq!(serde_json::to_value(&state.clusters).unwrap(), json!([old]));
+        // The service repeats it with more samples, and smaller: then there is room again.
+        merged(
+            &mut state,
+            &json!({"clusters": [cluster("old", 2, Some("Ann")), cluster("new", 1, None)]}),
+        );
+        assert_eq!(state.clusters.len(), 2);
     }
 
     #[test]

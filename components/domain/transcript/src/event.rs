@@ -6,9 +6,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use unicode_text::{is_same_name, normal};
+use unicode_text::{at_most_utf16, is_same_name, normal};
 
-use crate::inference::Answer;
+use crate::inference::{Answer, MAX_NAME};
 use crate::speech::introduced_name;
 use crate::utterance::Utterance;
 
@@ -131,6 +131,7 @@ pub fn students_event_resolved(
         speaker_name: answer.speaker_name(session_state).map(Cow::into_owned),
         decision: answer.decision().and_then(Decision::from_answer),
         evidence: answer.evidence().cloned(),
+        note: answer.evidence_left_out(),
         ..nameless(utterance, now)
     }
 }
@@ -160,11 +161,6 @@ fn nameless(utterance: &Utterance, now: &str) -> SpeakerEvent {
     }
 }
 
-/// A name as events show it.
-fn shown(name: &str) -> String {
-    normal(name.trim()).into_owned()
-}
-
 fn teacher_name(text: &str, known: &KnownNames<'_>) -> (IdentitySource, String) {
     let named = |name: &&str| !name.trim().is_empty();
     let roster: Vec<&str> = known.roster.iter().copied().filter(named).collect();
@@ -190,6 +186,12 @@ fn teacher_name(text: &str, known: &KnownNames<'_>) -> (IdentitySource, String) 
         Some(name) => (IdentitySource::NameExtract, name),
         None => (IdentitySource::Teacher, "teacher".to_owned()),
     }
+}
+
+/// A name as an event has it. Names that were stored when they had no limit may be of any length, and an
+/// event is stored for each sentence.
+fn shown(name: &str) -> String {
+    normal(at_most_utf16(name.trim(), MAX_NAME)).into_owned()
 }
 
 #[cfg(test)]
@@ -351,6 +353,32 @@ mod tests {
                 event.evidence
             ),
             (None, None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_name_that_was_stored_when_names_had_no_limit_is_cut_in_events() {
+        let long = "名".repeat(1_000_000);
+        let cut = "名".repeat(MAX_NAME);
+        for (roster, configured) in [(vec![], Some(long.as_str())), (vec![long.as_str()], None)] {
+            let (_, name) = teacher(&roster, configured, None, "Hello");
+            assert_eq!(name, cut);
+        }
+    }
+
+    #[test]
+    fn evidence_that_is_too_long_for_an_event_is_left_out_and_the_event_says_so() {
+        let body = json!({"decision": "auto", "speaker_name": "Ann",
+            "evidence": {"heard": "e".repeat(1_000_000)}});
+        let answer = parse_answer(200, body.to_string().as_bytes(), "").unwrap();
+        let event = students_event_resolved(&utterance(0, 900, "Hello"), &answer, &json!({}), NOW);
+        assert_eq!(event.speaker_name.as_deref(), Some("Ann"));
+        assert_eq!(event.evidence, None);
+        assert!(
+            event
+                .note
+                .unwrap()
+                .starts_with("the evidence of 1000012 bytes")
         );
     }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use bounded_json::{OF_SERVICES, Refused, TooMuch};
 use quoted_text::quote;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -12,6 +13,13 @@ use crate::wav;
 
 /// The longest answer that is read, in bytes. Centroids of many clusters take some 100 KiB.
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// The longest evidence that an event keeps, in bytes as JSON: with the rest of the event it has to fit
+/// into a message to a lane, which holds 1 MiB.
+pub const MAX_EVIDENCE_BYTES: usize = 896 << 10;
+
+/// The longest name of a voice or a person in an answer, in UTF-16 units. A longer one says nothing.
+pub const MAX_NAME: usize = 200;
 
 /// How much of an error answer is repeated to the client, in characters.
 pub const MAX_QUOTED_CHARS: usize = 240;
@@ -45,6 +53,9 @@ pub enum InferenceError {
     /// The answer is longer than [`MAX_ANSWER_BYTES`].
     #[error("inference backend returned more than {MAX_ANSWER_BYTES} bytes")]
     TooLong,
+    /// The answer holds more than is read. Nothing was built of it.
+    #[error("inference backend returned {0}")]
+    TooMuch(TooMuch),
 }
 
 /// An answer of the service, an object. Its parts may be missing or ill-typed: then they say nothing.
@@ -98,10 +109,11 @@ pub fn parse_answer(status: u16, body: &[u8], key: &str) -> Result<Answer, Infer
     if body.len() > MAX_ANSWER_BYTES {
         return Err(InferenceError::TooLong);
     }
-    match serde_json::from_slice(body) {
+    match bounded_json::from_slice(body, OF_SERVICES) {
         Ok(Value::Object(fields)) => Ok(Answer(fields)),
         Ok(_) => Err(InferenceError::NotAnObject),
-        Err(_) => Err(InferenceError::NotJson),
+        Err(Refused::TooMuch(TooMuch::Depth) | Refused::NotJson(_)) => Err(InferenceError::NotJson),
+        Err(Refused::TooMuch(too_much)) => Err(InferenceError::TooMuch(too_much)),
     }
 }
 
@@ -141,8 +153,23 @@ impl Answer {
         text(self.0.get("decision"))
     }
 
-    /// What the decision rests on, an object.
+    /// What the decision rests on, an object of at most [`MAX_EVIDENCE_BYTES`].
     pub fn evidence(&self) -> Option<&Value> {
+        self.given_evidence()
+            .filter(|evidence| json_bytes(evidence) <= MAX_EVIDENCE_BYTES)
+    }
+
+    /// Why evidence that was given is not kept.
+    pub fn evidence_left_out(&self) -> Option<String> {
+        let bytes = json_bytes(self.given_evidence()?);
+        (bytes > MAX_EVIDENCE_BYTES).then(|| {
+            format!(
+                "the evidence of {bytes} bytes is left out: at most {MAX_EVIDENCE_BYTES} are kept"
+            )
+        })
+    }
+
+    fn given_evidence(&self) -> Option<&Value> {
         self.0
             .get("evidence")
             .filter(|evidence| evidence.is_object())
@@ -164,12 +191,30 @@ fn bound_name<'a>(state: &'a Value, cluster_id: &str) -> Option<&'a str> {
     })
 }
 
-/// A string that says something, without white space around it.
-fn text(value: Option<&Value>) -> Option<&str> {
+/// How long a value is as JSON: a number may take more than it came with.
+fn json_bytes(value: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Neither a value nor counting fails.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
+/// A string that says something and is no longer than a name, without white space around it.
+pub(crate) fn text(value: Option<&Value>) -> Option<&str> {
     value
         .and_then(Value::as_str)
         .map(str::trim)
-        .filter(|text| !text.is_empty())
+        .filter(|text| !text.is_empty() && text.encode_utf16().count() <= MAX_NAME)
 }
 
 #[cfg(test)]
@@ -256,6 +301,64 @@ mod tests {
             parse_answer(200, of(MAX_ANSWER_BYTES + 1).as_bytes(), ""),
             Err(InferenceError::TooLong)
         );
+    }
+
+    #[test]
+    fn an_answer_that_holds_too_much_is_refused_before_anything_is_built() {
+        let many = |item: &str| {
+            let items = format!("{item},").repeat(1_000_000 / (item.len() + 1));
+            let body = format!(r#"{{"evidence":{{"x":[{items}0]}}}}"#);
+            assert!(body.len() < MAX_ANSWER_BYTES);
+            parse_answer(200, body.as_bytes(), "")
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            many("{}"),
+            "inference backend returned more than 8000 JSON arrays and objects"
+        );
+        assert_eq!(
+            many("0"),
+            "inference backend returned more than 200000 JSON values"
+        );
+        // As many numbers as fit, as centroids have.
+        let centroid = vec![0.125_f64; 150_000];
+        let body = json!({"updated_state": {"clusters": [{"centroid": centroid}]}}).to_string();
+        assert!(body.len() < MAX_ANSWER_BYTES && parse_answer(200, body.as_bytes(), "").is_ok());
+    }
+
+    #[test]
+    fn evidence_and_names_of_an_answer_have_a_limit() {
+        let answer = |body: &Value| parse_answer(200, body.to_string().as_bytes(), "").unwrap();
+        // {"e":"..."} takes eight bytes besides.
+        let fits = answer(&json!({"evidence": {"e": "x".repeat(MAX_EVIDENCE_BYTES - 8)}}));
+        assert!(fits.evidence().is_some() && fits.evidence_left_out().is_none());
+        let over = answer(&json!({"evidence": {"e": "x".repeat(MAX_EVIDENCE_BYTES - 7)}}));
+        assert_eq!(over.evidence(), None);
+        assert_eq!(
+            over.evidence_left_out().unwrap(),
+            "the evidence of 917505 bytes is left out: at most 917504 are kept"
+        );
+        // 3 bytes that are written as 17 when they are stored.
+        let numbers = format!(r#"{{"evidence":{{"e":[{}0]}}}}"#, "1e15,".repeat(100_000));
+        let numbers = parse_answer(200, numbers.as_bytes(), "").unwrap();
+        assert_eq!(numbers.evidence(), None);
+        let (longest, longer) = ("名".repeat(MAX_NAME), "名".repeat(MAX_NAME + 1));
+        let named = answer(&json!({"cluster_id": longest, "speaker_name": longest}));
+        assert_eq!(named.cluster_id(), Some(longest.as_str()));
+        assert_eq!(
+            named.speaker_name(&json!({})).as_deref(),
+            Some(longest.as_str())
+        );
+        let bound = json!({"bindings": {"c": longer}});
+        for body in [
+            json!({"cluster_id": longer, "speaker_name": longer}),
+            json!({"cluster_id": "c", "updated_state": bound}),
+        ] {
+            let named = answer(&body);
+            assert_ne!(named.cluster_id(), Some(longer.as_str()));
+            assert_eq!(named.speaker_name(&bound), None);
+        }
     }
 
     #[test]

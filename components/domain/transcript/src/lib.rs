@@ -20,6 +20,6 @@ pub use event::{
     students_event_unknown, teacher_event,
 };
 pub use inference::{Answer, InferenceError, parse_answer, request_body};
-pub use merge::{Merge, MergedEntry, merge_all, merge_next, order};
+pub use merge::{Merge, MergedEntry, merge_all, merge_next, order, order_key};
 pub use speech::introduced_name;
 pub use utterance::{FinalSentence, Refused, Utterance, WindowText};

@@ -103,7 +103,12 @@ pub fn merge_all(utterances: &[Utterance]) -> Vec<MergedEntry> {
 /// The order in which utterances are merged: by `start_seq`, then `end_seq`; equal ones as they
 /// came. Sentences that follow one another in session time are in this order.
 pub fn order(a: &Utterance, b: &Utterance) -> Ordering {
-    (a.start_seq, a.end_seq).cmp(&(b.start_seq, b.end_seq))
+    order_key(a.start_seq, a.end_seq).cmp(&order_key(b.start_seq, b.end_seq))
+}
+
+/// Where an utterance of these seconds is in the order: before all whose key is greater.
+pub const fn order_key(start_seq: u32, end_seq: u32) -> (u32, u32) {
+    (start_seq, end_seq)
 }
 
 fn entry(first: &Utterance) -> MergedEntry {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::event::{Decision, IdentitySource, Source};
-use crate::inference::Answer;
+use crate::inference::{Answer, text};
 
 /// A body that asks for nothing: status 400 with this text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +31,8 @@ pub struct Question {
 }
 
 impl Question {
-    /// Reads a body. A roster without entries stands in for nothing.
+    /// Reads a body, which holds no more values than a client may send (`bounded_json`). A roster without
+    /// entries stands in for nothing.
     ///
     /// # Errors
     /// It is no JSON, or holds no audio.
@@ -139,7 +140,7 @@ pub fn resolved_answer(answer: &Answer, state: &Value) -> Value {
 }
 
 fn is_said(name: &Value) -> bool {
-    name.as_str().is_some_and(|name| !name.trim().is_empty())
+    text(Some(name)).is_some()
 }
 
 #[cfg(test)]

@@ -118,3 +118,23 @@ fn deleting_what_was_never_there_is_harmless() {
     assert!(store.values().is_empty());
     assert_eq!(created(&store, &keys("s")).unwrap(), None);
 }
+
+#[test]
+fn sessions_with_long_records_come_in_pages_of_some_megabytes() {
+    let store = MemoryStore::default();
+    for n in 0..10 {
+        let keys = keys(&format!("s{n}"));
+        create(&store, &keys, n).unwrap();
+        // As it may have been stored when names had no limit.
+        let long = "n".repeat(1_000_000);
+        let patch = format!(
+            r#"{{"updated_at":1,"place":{},"value":{{"config":{{"interviewer_name":"{long}"}}}}}}"#,
+            n + 1
+        );
+        store.set_many(vec![(keys.config(), patch)]).unwrap();
+    }
+    let page = list(&store, None, MAX_SESSIONS).unwrap();
+    assert_eq!(page.items.len(), 5);
+    let (ids, pages) = all(&store, MAX_SESSIONS);
+    assert_eq!((ids.len(), pages), (10, 2));
+}

@@ -98,3 +98,31 @@ fn entries_of_streams_are_those_of_this_life() {
         MAX_PAGE as usize
     );
 }
+
+#[test]
+fn long_entries_come_in_pages_of_some_megabytes() {
+    let (store, keys) = (MemoryStore::default(), keys("s"));
+    let long = "x".repeat(1_000_000);
+    let utterances = vec![long.clone(); 10];
+    let changes = StreamChanges {
+        utterances,
+        ..changes()
+    };
+    logs::commit(&store, &keys, STUDENTS, 5, changes).unwrap();
+    let life = load(&store, &keys).unwrap().students.life;
+    let name = |index| {
+        let log = Log::Utterances;
+        (STUDENTS, EntryName { log, life, index })
+    };
+    let names: Vec<_> = (0..10).map(name).collect();
+    let found = read_entries(&store, &keys, &names).unwrap();
+    assert_eq!(found, vec![Some(long.clone()); 4]);
+    assert_eq!(
+        read_entries(&store, &keys, &names[9..]).unwrap(),
+        [Some(long.clone())]
+    );
+    let entries = vec![long; 10];
+    commit(&store, &keys, "{}".into(), Listening::empty(), 1, entries).unwrap();
+    assert_eq!(read(&store, &keys, 1, 10).unwrap().len(), 4);
+    assert_eq!(read(&store, &keys, 9, 10).unwrap().len(), 2);
+}

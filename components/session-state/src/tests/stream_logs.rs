@@ -7,6 +7,7 @@ use super::memory_store::MemoryStore;
 use crate::layout::{Keys, Log};
 use crate::logs::{self, MAX_PAGE, commit, load_transcript, next_unidentified};
 use crate::removal::reset;
+use crate::store::PAGE_BYTES;
 use crate::views;
 use crate::wit::{Error, Identified, Listening, MergedChange, SpeakerEvent, StreamChanges};
 
@@ -251,4 +252,46 @@ fn an_event_for_a_log_that_is_gone_begins_no_other() {
     };
     logs::commit(&store, &keys, STUDENTS, 9, changes).unwrap();
     assert_eq!(store.values(), Default::default(), "no key is made");
+}
+
+/// Texts as they may have been stored when names had no limit, and how long they are.
+const LONG: usize = 1_000_000;
+
+#[test]
+fn a_log_of_long_entries_is_read_in_pages_of_some_megabytes() {
+    let (store, keys) = (MemoryStore::default(), keys("s"));
+    let long: Vec<String> = (0..30)
+        .map(|n| format!("{n:02}{}", "x".repeat(LONG)))
+        .collect();
+    let short: Vec<String> = (30..90).map(|n| n.to_string()).collect();
+    let all: Vec<&str> = long.iter().chain(&short).map(String::as_str).collect();
+    append(&store, &keys, &all, vec![]);
+    let (mut index, mut read) = (0, Vec::new());
+    loop {
+        let page = logs::read(&store, &keys, STUDENTS, Log::Utterances, Some(index), 500).unwrap();
+        assert_eq!((page.first, page.count), (index, 90));
+        let bytes: usize = page.items.iter().map(String::len).sum();
+        assert!(bytes <= PAGE_BYTES, "{bytes}");
+        if page.items.is_empty() {
+            break;
+        }
+        index += page.items.len() as u32;
+        read.extend(page.items);
+    }
+    assert_eq!(read, all);
+    // The last ones begin where they begin, however many of them come at once.
+    let last = logs::read(&store, &keys, STUDENTS, Log::Utterances, None, 80).unwrap();
+    assert_eq!((last.first, last.items.len()), (10, 4));
+    assert!(last.items[0].starts_with("10x"));
+    let last = logs::read(&store, &keys, STUDENTS, Log::Utterances, None, 60).unwrap();
+    assert_eq!((last.first, last.items), (30, short));
+}
+
+#[test]
+fn an_entry_that_is_longer_than_a_page_is_a_page() {
+    let (store, keys) = (MemoryStore::default(), keys("s"));
+    let long = "x".repeat(PAGE_BYTES + 1);
+    append(&store, &keys, &[&long, "y"], vec![]);
+    let page = logs::read(&store, &keys, STUDENTS, Log::Utterances, Some(0), 10).unwrap();
+    assert_eq!((page.items.len(), page.items[0].len()), (1, PAGE_BYTES + 1));
 }

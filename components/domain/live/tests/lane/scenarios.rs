@@ -93,6 +93,31 @@ fn what_the_logs_hold_is_numbered_when_the_first_viewer_comes() {
 }
 
 #[test]
+fn however_few_entries_a_read_gives_nothing_is_left_out() {
+    for page in 1..4 {
+        let mut world = World::new();
+        world.page = page;
+        for role in [Teacher, Students, Mixed] {
+            world.say(role, 20);
+            world.identify(role);
+            world.now += 1;
+        }
+        world.view("all", Some(0), None);
+        world.settle();
+        let all: Vec<_> = (1..=63).collect();
+        assert_eq!(world.numbers("all"), all, "as they are numbered, {page}");
+        // As they are read from the live log, by some who want all and some who do not.
+        world.view("again", Some(0), None);
+        world.view("middle", Some(30), None);
+        world.view("teacher", Some(0), Some(Teacher));
+        world.settle();
+        assert_eq!(world.numbers("again"), all, "as they are read, {page}");
+        assert_eq!(world.numbers("middle"), all[30..], "{page}");
+        assert_eq!(world.numbers("teacher").len(), 21, "{page}");
+    }
+}
+
+#[test]
 fn a_viewer_that_comes_while_old_entries_are_numbered_sees_what_came_after_it() {
     let mut world = World::new();
     world.say(Mixed, 1_200);

@@ -66,6 +66,8 @@ pub struct World {
     pub again: bool,
     pub commits: usize,
     pub notes: Vec<String>,
+    /// Entries that one read gives: those of a store are bounded in bytes.
+    pub page: usize,
 }
 
 impl World {
@@ -83,6 +85,7 @@ impl World {
             again: false,
             commits: 0,
             notes: Vec::new(),
+            page: usize::MAX,
         }
     }
 
@@ -199,7 +202,12 @@ impl World {
 
         let wanted = lane.wanted();
         assert!(wanted.len() <= PAGE as usize);
-        let documents = wanted.iter().map(|name| self.entry(*name)).collect();
+        let of_logs = wanted.chunk_by(|a, b| (a.role, a.log) == (b.role, b.log));
+        let documents = of_logs.flat_map(|names| {
+            let read = names.iter().enumerate();
+            read.map(|(at, name)| self.entry(*name).filter(|_| at < self.page))
+        });
+        let documents = documents.collect();
         let append = lane.number(documents);
         if fault == Fault::BeforeCommit {
             return Err(());
@@ -221,12 +229,14 @@ impl World {
         let unread = lane.unread();
         let count: u64 = unread.iter().map(|(first, last)| last + 1 - first).sum();
         assert!(count <= FEED as u64);
-        for number in unread.into_iter().flat_map(|(first, last)| first..=last) {
+        let of_range = |(first, last)| (first..=last).take(self.page);
+        for number in unread.into_iter().flat_map(of_range) {
             let entry = self.live.get(&number).map(Value::to_string);
             lane.read(number, entry.as_deref());
         }
         let names = lane.unread_documents();
-        lane.read_documents(names.into_iter().map(|name| self.entry(name)).collect());
+        let names = names.into_iter().take(self.page);
+        lane.read_documents(names.map(|name| self.entry(name)).collect());
         for delivery in lane.deliveries() {
             let socket = self.sockets.get_mut(&delivery.socket).unwrap();
             assert_eq!(socket.closed, None);

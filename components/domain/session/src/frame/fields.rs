@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bounded_json::{OF_CLIENTS, Refused, TooMuch};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -150,7 +151,12 @@ pub(super) fn string(raw: &RawValue) -> Result<Option<Cow<'_, str>>, FrameError>
     }
 }
 
-/// The whole value. serde_json refuses half a surrogate pair and 128 levels of nesting.
+/// The whole value, if it holds no more than a client may send. serde_json refuses half a surrogate pair
+/// and 128 levels of nesting.
 pub(super) fn value(raw: &RawValue) -> Result<Value, FrameError> {
-    serde_json::from_str(raw.get()).map_err(|_| FrameError::NotJson)
+    match bounded_json::from_slice(raw.get().as_bytes(), OF_CLIENTS) {
+        Ok(value) => Ok(value),
+        Err(Refused::TooMuch(TooMuch::Depth) | Refused::NotJson(_)) => Err(FrameError::NotJson),
+        Err(Refused::TooMuch(too_much)) => Err(FrameError::TooMuch(too_much)),
+    }
 }

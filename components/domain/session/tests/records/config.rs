@@ -1,4 +1,6 @@
-use interview_session::config::{BadConfig, ConfigAnswer, ConfigPatch, ConfigState, MAX_ROSTER};
+use interview_session::config::{
+    BadConfig, ConfigAnswer, ConfigPatch, ConfigState, MAX_EMAIL, MAX_NAME, MAX_ROSTER,
+};
 use serde_json::{Value, json};
 
 use super::session;
@@ -147,4 +149,66 @@ fn a_roster_is_bounded() {
         ConfigPatch::from_body(body.as_bytes()),
         Err(BadConfig::RosterTooLong)
     );
+}
+
+#[test]
+fn names_and_addresses_have_a_limit() {
+    let longest = "名".repeat(MAX_NAME);
+    let longer = format!("{longest}x");
+    let address = "a".repeat(MAX_EMAIL);
+    for field in ["interviewer_name", "teams_interviewer_name"] {
+        let body = json!({ field: format!("  {longest} ") }).to_string();
+        assert!(ConfigPatch::from_body(body.as_bytes()).is_ok(), "{field}");
+        let body = json!({ field: longer }).to_string();
+        assert_eq!(
+            ConfigPatch::from_body(body.as_bytes())
+                .unwrap_err()
+                .to_string(),
+            format!("{field} must have at most 200 characters, not 201")
+        );
+    }
+    let roster = |entry: &Value| {
+        let body = json!({"teams_participants": ["Ann", entry]}).to_string();
+        ConfigPatch::from_body(body.as_bytes())
+    };
+    assert!(roster(&json!(longest)).is_ok());
+    assert!(roster(&json!({"name": longest, "email": address})).is_ok());
+    let name_too_long = "teams_participants[].name must have at most 200 characters, not 201";
+    for entry in [json!(longer), json!({"name": longer, "email": null})] {
+        assert_eq!(roster(&entry).unwrap_err().to_string(), name_too_long);
+    }
+    assert_eq!(
+        roster(&json!({"name": "Ann", "email": format!("{address}b")}))
+            .unwrap_err()
+            .to_string(),
+        "teams_participants[].email must have at most 320 characters, not 321"
+    );
+}
+
+#[test]
+fn names_that_were_stored_when_there_was_no_limit_are_read_and_replaced() {
+    let long = "n".repeat(1_000_000);
+    let stored = json!({
+        "config": {"interviewer_name": long, "teams_interviewer_name": long},
+        "roster": [{"name": long, "email": long}, {"name": "Ann"}],
+    });
+    let mut state: ConfigState = serde_json::from_value(stored.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&state).unwrap(), stored);
+    post(&mut state, r#"{"interviewer_name":"Ivan"}"#).unwrap();
+    assert_eq!(state.config.interviewer_name.as_deref(), Some("Ivan"));
+    assert_eq!(state.roster.unwrap().len(), 2, "what is not named stays");
+}
+
+#[test]
+fn an_answer_with_names_that_are_too_long_changes_nothing() {
+    let long = "n".repeat(MAX_NAME + 1);
+    let mut state = ConfigState::default();
+    for update in [
+        json!({"roster": ["Ann", long]}),
+        json!({"roster": [{"name": "Ann", "email": "e".repeat(MAX_EMAIL + 1)}]}),
+        json!({"config": {"interviewer_name": long}}),
+    ] {
+        assert!(!state.merge(&ConfigState::default(), &update), "{update}");
+    }
+    assert_eq!(state, ConfigState::default());
 }

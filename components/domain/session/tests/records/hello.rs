@@ -274,6 +274,35 @@ fn deep_nesting_and_surrogates_are_survived() {
 }
 
 #[test]
+fn fields_that_hold_too_many_values_are_refused() {
+    let objects = format!("[{}{{}}]", "{},".repeat(300_000));
+    let numbers = format!("[{}0]", "0,".repeat(400_000));
+    for (frame, field) in [
+        ("hello", "teams_participants"),
+        ("hello", "interviewer_name"),
+        ("hello", "stream_role"),
+        ("capture_status", "payload"),
+        ("close", "reason"),
+    ] {
+        for (many, what) in [
+            (&objects, "more than 4000 JSON arrays and objects"),
+            (&numbers, "more than 20000 JSON values"),
+        ] {
+            assert_eq!(
+                teacher(&format!(r#"{{"type":"{frame}","{field}":{many}}}"#)),
+                Err(format!(
+                    "websocket frame holds {what}: send less in one frame"
+                )),
+                "{frame}.{field}"
+            );
+        }
+    }
+    // What nobody reads is not built, however much it is.
+    let ignored = format!(r#"{{"type":"ping","x":{objects}}}"#);
+    assert_eq!(teacher(&ignored), Ok(ClientFrame::Ping));
+}
+
+#[test]
 fn half_a_surrogate_pair_is_refused_even_where_nobody_looks() {
     for text in [
         r#"{"type":"ping","pad":"\ud800"}"#,

@@ -43,6 +43,11 @@ const DROPS: usize = 100;
 const IN_DROPS: Duration = Duration::from_millis(15);
 const FLOODERS: usize = 4;
 const LARGE: usize = 4;
+/// Clients that ask without end.
+const ASKERS: usize = 16;
+
+const STATUS: &str = r#"{"type":"status"}"#;
+const CAPTURE: &str = r#"{"type":"capture_status","payload":{"capture_state":"running"}}"#;
 
 /// Clients that mean no good.
 #[derive(Clone, Copy)]
@@ -58,6 +63,10 @@ enum Kind {
     Drops,
     /// Pings without end.
     Pings,
+    /// Asks without end, and reads the answers.
+    Asks(&'static str),
+    /// Asks, waits for the answer, and asks again, without end.
+    AsksInTurn(&'static str),
     /// 33 MiB in one message, again and again.
     TooLarge,
     /// Text that is not UTF-8, again and again.
@@ -97,6 +106,19 @@ pub async fn run(host: &Path, seconds: u32) -> anyhow::Result<()> {
         (format!("{SLOW} slow bodies"), Kind::SlowBodies),
         (format!("{DROPS} bodies of single bytes"), Kind::Drops),
         (format!("{FLOODERS} floods of pings"), Kind::Pings),
+        (format!("{ASKERS} floods of status"), Kind::Asks(STATUS)),
+        (
+            format!("{ASKERS} floods of capture_status"),
+            Kind::Asks(CAPTURE),
+        ),
+        (
+            format!("{ASKERS} clients with status in turn"),
+            Kind::AsksInTurn(STATUS),
+        ),
+        (
+            format!("{ASKERS} clients with capture_status in turn"),
+            Kind::AsksInTurn(CAPTURE),
+        ),
         (
             format!("{LARGE} clients with 33 MiB frames"),
             Kind::TooLarge,
@@ -168,6 +190,7 @@ async fn begin(address: &str, kind: Kind) -> anyhow::Result<JoinSet<()>> {
         Kind::SlowHeads | Kind::SlowBodies => SLOW,
         Kind::Drops => DROPS,
         Kind::Pings => FLOODERS,
+        Kind::Asks(_) | Kind::AsksInTurn(_) => ASKERS,
         Kind::TooLarge | Kind::NotUtf8 | Kind::Unmasked => LARGE,
     };
     for number in 0..count {
@@ -209,6 +232,15 @@ async fn begin(address: &str, kind: Kind) -> anyhow::Result<JoinSet<()>> {
                 tasks.spawn(again(move || {
                     flood(address.clone(), number, ping.clone(), usize::MAX)
                 }));
+            }
+            Kind::Asks(what) => {
+                let ask = frame(0x81, what.as_bytes());
+                tasks.spawn(again(move || {
+                    flood(address.clone(), number, ask.clone(), usize::MAX)
+                }));
+            }
+            Kind::AsksInTurn(what) => {
+                tasks.spawn(again(move || in_turn(address.clone(), number, what)));
             }
             Kind::TooLarge => {
                 let large = frame(0x81, &vec![b'x'; 33 << 20]);
@@ -281,6 +313,21 @@ async fn flood(
     tokio::select! {
         ended = writer => ended,
         ended = reader => ended,
+    }
+}
+
+/// Sends the same text again as soon as something has come.
+async fn in_turn(address: String, number: usize, text: &'static str) -> std::io::Result<()> {
+    let url = format!("ws://{address}/v1/audio/ws/hostile-{number}/teacher");
+    let (mut socket, _) = connect_async(&url).await.map_err(std::io::Error::other)?;
+    loop {
+        let sent = socket.send(Message::text(text)).await;
+        sent.map_err(std::io::Error::other)?;
+        match socket.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(std::io::Error::other(error)),
+            None => return Ok(()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use interview_session::capture::{CapturePatch, CaptureRecord, capture_by_stream}
 use interview_session::config::ConfigPatch;
 use interview_session::frame::{ChunkFrame, ClientFrame, Incoming, parse_frame};
 use interview_session::ingest::{Decision, IngestRecord};
+use interview_session::pace::{CONTROL_AHEAD_MS, control_cost_ms};
 use interview_session::reply::{Ack, CaptureAck, Closing, ErrorReply, Pong, Ready, Status};
 use interview_session::role::{ByRole, StreamRole};
 use interview_session::seq::Seq;
@@ -26,6 +27,7 @@ impl Stream<'_> {
     /// Serves one frame: exactly one answer, an error frame if need be.
     pub async fn client_frame(&mut self, socket: &str, payload: &Payload) -> Result<(), String> {
         if let Some(frame) = doors::auth_frame(payload)? {
+            self.control_frames += 1;
             self.shown_again(socket, &frame)?;
             return Ok(());
         }
@@ -34,6 +36,9 @@ impl Stream<'_> {
             Payload::Binary(bytes) => Incoming::Binary(bytes),
         };
         let parsed = parse_frame(incoming, self.session, self.role);
+        if !matches!(parsed, Ok(ClientFrame::Chunk(_))) {
+            self.control_frames += 1;
+        }
         // Before anything is made of it: a frame that is refused costs no less than one that is not.
         let is_paced = match &parsed {
             Ok(ClientFrame::Chunk(_)) | Err(_) => true,
@@ -112,6 +117,19 @@ impl Stream<'_> {
         }
     }
 
+    /// Leaves a client unread for a while that sends more of what is no chunk than its stream is to be
+    /// looked at for: answers are cheap, but each batch costs as much as one with audio.
+    pub fn charge_control_frames(&mut self, socket: &str) {
+        let cost_ms = control_cost_ms(std::mem::take(&mut self.control_frames));
+        if cost_ms == 0 {
+            return;
+        }
+        // One that is gone sends nothing more.
+        if sockets::charge(socket, cost_ms, CONTROL_AHEAD_MS).is_ok_and(|pause| pause > 0) {
+            self.counted.left_unread();
+        }
+    }
+
     async fn chunk(&mut self, chunk: &ChunkFrame<'_>) -> Result<String, String> {
         match self.ingest.decide(chunk.seq) {
             Decision::Refuse(refusal) => {
@@ -183,10 +201,18 @@ impl Stream<'_> {
     }
 
     fn capture(&mut self, patch: &CapturePatch) -> Result<String, String> {
-        let stored = ByRole::try_new(|role| self.stored_capture(role))?;
+        // Once for a batch.
+        let mut stored = match self.captures.take() {
+            Some(stored) => stored,
+            None => ByRole::try_new(|role| self.stored_capture(role))?,
+        };
         // What `mixed` says of itself is set in what the other two make of it.
-        let mut record = capture_by_stream(stored, self.never).get(self.role).clone();
+        let mut record = capture_by_stream(stored.clone(), self.never)
+            .get(self.role)
+            .clone();
         patch.apply(&mut record, self.now);
+        *stored.get_mut(self.role) = Some(record.clone());
+        self.captures = Some(stored);
         self.changes.capture = Some(to_json(&record));
         Ok(CaptureAck::new(self.role, &record).to_json())
     }
@@ -204,8 +230,19 @@ impl Stream<'_> {
         document.map(read).transpose()
     }
 
-    /// The records of all three streams: this one's as this batch has it.
-    fn ingest_by_stream(&self) -> Result<ByRole<IngestRecord>, String> {
+    /// The records of all three streams: this one's as this batch has it, the others' as they were when it
+    /// first asked.
+    fn ingest_by_stream(&mut self) -> Result<ByRole<IngestRecord>, String> {
+        let mut all = match self.others.take() {
+            Some(others) => others,
+            None => self.load_others()?,
+        };
+        *all.get_mut(self.role) = self.ingest.clone();
+        self.others = Some(all.clone());
+        Ok(all)
+    }
+
+    fn load_others(&self) -> Result<ByRole<IngestRecord>, String> {
         ByRole::try_new(|role: StreamRole| {
             if role == self.role {
                 return Ok(self.ingest.clone());

@@ -39,6 +39,7 @@ const STATES: [(Connection, &str); 3] = [
 pub struct Counted {
     chunks: [u64; CHUNK_STATUSES.len()],
     held_back: u64,
+    left_unread: u64,
     utterances: u64,
     latencies_ms: Vec<u64>,
     is_changed: bool,
@@ -52,6 +53,11 @@ impl Counted {
     /// A client is left unread for a while: it sends too fast.
     pub fn held_back(&mut self) {
         self.held_back += 1;
+    }
+
+    /// A client is left unread for a while: it sends too much that is no audio.
+    pub fn left_unread(&mut self) {
+        self.left_unread += 1;
     }
 
     pub fn utterance(&mut self) {
@@ -87,6 +93,9 @@ impl Stream<'_> {
         }
         if counted.held_back > 0 {
             metrics::add("stream_pauses", &of(self.role), counted.held_back);
+        }
+        if counted.left_unread > 0 {
+            metrics::add("frame_pauses", &of(self.role), counted.left_unread);
         }
         if counted.utterances > 0 {
             metrics::add("utterances", &of(self.role), counted.utterances);

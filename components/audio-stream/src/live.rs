@@ -7,6 +7,7 @@ use interview_live::{
 };
 use interview_session::id::SessionId;
 use interview_session::lane::{Done, Lane, LaneAnswer, LaneMessage};
+use interview_session::pace::{CONTROL_AHEAD_MS, control_cost_ms};
 use interview_session::reply::ErrorReply;
 use interview_session::role::ByRole;
 
@@ -175,6 +176,9 @@ impl<'a> Batch<'a> {
         }
         // One that does not even read these misses nothing.
         let _ = sockets::send(socket, &answers);
+        let frames = u64::try_from(frames.payloads.len()).unwrap_or(u64::MAX);
+        // One that is gone sends nothing more.
+        let _ = sockets::charge(socket, control_cost_ms(frames), CONTROL_AHEAD_MS);
         Ok(())
     }
 

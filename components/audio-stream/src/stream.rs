@@ -3,10 +3,11 @@
 //! nothing but chunks in the blob store, which are written again the same when it is repeated.
 
 use interview_doors::{Grant, auth_ok};
+use interview_session::capture::CaptureRecord;
 use interview_session::id::SessionId;
 use interview_session::ingest::IngestRecord;
 use interview_session::lane::Lane;
-use interview_session::role::StreamRole;
+use interview_session::role::{ByRole, StreamRole};
 use interview_session::seq::Seq;
 use interview_session::storing::Storing;
 use interview_session::time::EpochMs;
@@ -51,6 +52,12 @@ pub struct Stream<'a> {
     pub fresh: FreshAudio,
     /// For how long the client of the last frame that counts is to be left unread, in milliseconds.
     pub wait_ms: u64,
+    /// Frames of the client that are no chunks.
+    pub control_frames: u64,
+    /// The records of the other streams, once somebody asked for them.
+    pub others: Option<ByRole<IngestRecord>>,
+    /// What the recorders say of themselves, once somebody asked.
+    pub captures: Option<ByRole<Option<CaptureRecord>>>,
     /// The seconds that were stored in this batch, as they came.
     pub stored: Vec<u32>,
     /// How long that took.
@@ -140,6 +147,9 @@ impl<'a> Stream<'a> {
             replies: Replies::default(),
             fresh: FreshAudio::default(),
             wait_ms: 0,
+            control_frames: 0,
+            others: None,
+            captures: None,
             stored: Vec::new(),
             storing: Storing::default(),
             put: Vec::new(),
@@ -264,6 +274,7 @@ impl<'a> Stream<'a> {
             }
             self.client_frame(socket, payload).await?;
         }
+        self.charge_control_frames(socket);
         Ok(())
     }
 

@@ -24,6 +24,7 @@ use tokio_tungstenite::{
 
 use crate::{
     Limits, Over,
+    charge::Charge,
     close_frame::{self, sendable},
     events::{Event, Payload},
     handle::Socket,
@@ -197,6 +198,7 @@ where
 {
     let limits = &registry.limits;
     let mut received = 0;
+    let mut control_frames = Charge::default();
     loop {
         socket.may_be_read().await;
         let message = match timeout(limits.silence, stream.next()).await {
@@ -216,7 +218,15 @@ where
             Message::Text(text) => Payload::Text(text),
             Message::Binary(bytes) => Payload::Binary(bytes),
             Message::Close(frame) => return ReadEnd::Closed(frame),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
+                let (cost, ahead) = (limits.control_frame_cost, limits.control_frames_ahead);
+                let pause = control_frames.add(Instant::now(), cost, ahead);
+                if pause > Duration::ZERO {
+                    registry.counters.over.add(Over::ControlFrames);
+                    socket.pause(Instant::now() + pause);
+                }
+                continue;
+            }
         };
         received += 1;
         Counters::add(&registry.counters.frames_in);

@@ -1,7 +1,10 @@
 //! One socket as the rest of the process sees it: what waits to be sent, and whether it is closing.
 //! The task that owns the connection is in `connection`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::Notify, time::Instant};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -10,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Limits, Payload, SocketError,
     accounts::Place,
+    charge::Charge,
     events::SocketToken,
     lane::Lane,
     outbox::{Next, Outbox},
@@ -33,6 +37,8 @@ pub(crate) struct Socket {
     outbox: Mutex<Outbox>,
     /// Nothing is read before.
     paused_until: Mutex<Option<Instant>>,
+    /// What the app does for the peer.
+    charged: Mutex<Charge>,
     /// There is something to send.
     to_send: Notify,
     /// So much was sent that the peer may be read again.
@@ -68,6 +74,7 @@ impl Socket {
             standing: Mutex::default(),
             outbox: Mutex::new(Outbox::new(limits)),
             paused_until: Mutex::default(),
+            charged: Mutex::default(),
             to_send: Notify::new(),
             to_read: Notify::new(),
             known: CancellationToken::new(),
@@ -103,6 +110,16 @@ impl Socket {
     pub(crate) fn pause(&self, until: Instant) {
         let mut paused_until = lock(&self.paused_until);
         *paused_until = (*paused_until).max(Some(until));
+    }
+
+    /// Charges what is done for the peer, and leaves it unread if that is more than time allows: for so long.
+    pub(crate) fn charge(&self, cost: Duration, ahead: Duration, most: Duration) -> Duration {
+        let now = Instant::now();
+        let pause = lock(&self.charged).add(now, cost, ahead).min(most);
+        if pause > Duration::ZERO {
+            self.pause(now + pause);
+        }
+        pause
     }
 
     pub(crate) fn send(&self, payloads: Vec<Payload>) -> Result<(), SocketError> {

@@ -174,6 +174,22 @@ impl Lanes {
         Ok(())
     }
 
+    /// Charges `cost` for what was done for the peer, and gives for how long it is not read: not at all as
+    /// long as no more than `ahead` is charged beyond the time that passed; beyond that until half of it
+    /// is left, at most [`Limits::pause`].
+    ///
+    /// # Errors
+    /// `UnknownSocket`.
+    pub fn charge(
+        &self,
+        socket: &str,
+        cost: Duration,
+        ahead: Duration,
+    ) -> Result<Duration, SocketError> {
+        let most = self.0.limits.pause;
+        Ok(self.socket(socket)?.charge(cost, ahead, most))
+    }
+
     /// Queues messages for the peer, all or none.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod calls;
+mod charge;
 mod close_frame;
 mod connect;
 mod connection;

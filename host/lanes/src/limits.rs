@@ -43,6 +43,10 @@ pub const UNKNOWN_SOCKETS_PER_LANE: usize = 16;
 pub const UNKNOWN_BYTES: usize = 8 * KIB;
 /// How long a socket may be left unread at most when it is paused.
 pub const PAUSE: Duration = Duration::from_secs(60);
+/// What a ping or pong of a peer is charged with: so many of them may come in a second.
+pub const CONTROL_FRAME_COST: Duration = Duration::from_micros(250);
+/// How much of that may come at once.
+pub const CONTROL_FRAMES_AHEAD: Duration = Duration::from_millis(500);
 /// Outbound sockets of one lane.
 pub const OUTBOUND_SOCKETS_PER_LANE: usize = 4;
 /// Outbound sockets of all lanes: as many as there are lanes. Whoever knows how many files the process may
@@ -116,6 +120,10 @@ pub struct Limits {
     pub unknown_bytes: usize,
     /// The upper bound of a pause.
     pub pause: Duration,
+    /// What a ping or pong is charged with.
+    pub control_frame_cost: Duration,
+    /// How much of that may come at once.
+    pub control_frames_ahead: Duration,
     /// Outbound sockets of a lane.
     pub outbound_sockets_per_lane: usize,
     /// Outbound sockets of all lanes; the next ones fail, and can be tried again.
@@ -167,6 +175,8 @@ impl Default for Limits {
             unknown_sockets_per_lane: UNKNOWN_SOCKETS_PER_LANE,
             unknown_bytes: UNKNOWN_BYTES,
             pause: PAUSE,
+            control_frame_cost: CONTROL_FRAME_COST,
+            control_frames_ahead: CONTROL_FRAMES_AHEAD,
             outbound_sockets_per_lane: OUTBOUND_SOCKETS_PER_LANE,
             outbound_sockets: OUTBOUND_SOCKETS,
             timers_per_lane: TIMERS_PER_LANE,

@@ -30,6 +30,8 @@ pub enum Over {
     WriteStall,
     /// [`Limits::silence`](crate::Limits::silence): closed with 1008.
     Silence,
+    /// [`Limits::control_frame_cost`](crate::Limits::control_frame_cost): the socket was not read for a while.
+    ControlFrames,
     /// [`Limits::queue_messages`](crate::Limits::queue_messages) or `queue_message_bytes`: a message to a
     /// lane was not taken.
     LaneMessages,
@@ -40,7 +42,7 @@ pub enum Over {
 }
 
 /// One of each.
-const ALL: [Over; 14] = [
+const ALL: [Over; 15] = [
     Over::MessageBytes,
     Over::LaneQueue,
     Over::Lanes,
@@ -52,6 +54,7 @@ const ALL: [Over; 14] = [
     Over::Unread,
     Over::WriteStall,
     Over::Silence,
+    Over::ControlFrames,
     Over::LaneMessages,
     Over::Protocol,
     Over::Utf8,

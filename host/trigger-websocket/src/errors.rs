@@ -56,6 +56,14 @@ pub fn busy() -> Response<&'static str> {
     ))
 }
 
+/// All instances together have as much memory as they may.
+pub fn out_of_memory() -> Response<&'static str> {
+    again(answer(
+        StatusCode::SERVICE_UNAVAILABLE,
+        r#"{"detail":"the requests that are being answered take all memory there is for them, try again"}"#,
+    ))
+}
+
 /// More requests of one address wait than the host takes.
 pub fn busy_address() -> Response<&'static str> {
     again(answer(

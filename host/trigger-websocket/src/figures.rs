@@ -9,6 +9,7 @@ use host_process::Output;
 use lanes::{Lanes, Observer, Stats};
 use listener::Connections;
 
+use crate::capability::memory::Budget;
 use crate::over::Overs;
 
 /// The exports of components that are called, as figures name them.
@@ -136,10 +137,12 @@ pub enum Limit {
     Request(crate::over::Over),
     /// Of a lane and its sockets.
     Lane(lanes::Over),
+    /// Of all instances' memory.
+    Memory,
 }
 
 /// The words that `host_limit_hits_total` has for limits.
-pub const LIMITS: [(&str, Limit); 21] = {
+pub const LIMITS: [(&str, Limit); 23] = {
     use Limit::{Lane, Port, Request};
     use lanes::Over as OfLane;
     use listener::Over as OfPort;
@@ -173,6 +176,8 @@ pub const LIMITS: [(&str, Limit); 21] = {
         ("unread", Lane(OfLane::Unread)),
         ("unread-time", Lane(OfLane::WriteStall)),
         ("silence", Lane(OfLane::Silence)),
+        ("control-frames", Lane(OfLane::ControlFrames)),
+        ("memory", Limit::Memory),
     ]
 };
 
@@ -182,6 +187,7 @@ pub fn show_limits(
     connections: Connections,
     lanes: &Lanes,
     requests: Arc<Overs>,
+    memory: Arc<Budget>,
 ) {
     let lanes = lanes.clone();
     metrics.sample(move |sample| {
@@ -190,6 +196,7 @@ pub fn show_limits(
                 Limit::Port(over) => connections.over(over),
                 Limit::Request(over) => requests.get(over),
                 Limit::Lane(over) => lanes.over(over),
+                Limit::Memory => memory.hits(),
             };
             (word, count)
         });
@@ -208,6 +215,15 @@ pub fn show_limits(
                 ("http", connections.over(listener::Over::Http)),
                 ("websocket", lanes.over(lanes::Over::Protocol)),
                 ("utf-8", lanes.over(lanes::Over::Utf8)),
+            ],
+        );
+        let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        sample.gauge(
+            "host_instances_memory_bytes",
+            "Memory that instances have grown by beyond what they begin with, and may have",
+            &[
+                ("state", "grown", bytes(memory.grown())),
+                ("state", "limit", bytes(memory.most())),
             ],
         );
         sample.counter(

@@ -22,13 +22,13 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use crate::capability::memory::TooMuchMemory;
+use crate::capability::memory::{Grown, Refused, Share, TooMuchMemory};
 use crate::capability::{Ctx, Grants, new_store};
 use crate::errors;
 use crate::figures::{ComponentFigures, HTTP};
 use crate::over::{Over, Overs};
 use crate::request_body::{Arrival, BegunBody, BodyLimits, LimitedBody, Watch};
-use crate::request_places::{Kind, Places};
+use crate::request_places::{Kind, MAX_WAIT, Places};
 
 /// Bytes of a request's body. The largest that the app takes are audio files in base64.
 pub const MAX_REQUEST_BODY: u64 = 16 << 20;
@@ -47,6 +47,7 @@ pub struct HttpComponent {
     handler: ProxyHandler<Handler>,
     places: Places,
     grants: Arc<Grants>,
+    memory: Share,
     limits: RequestLimits,
     overs: Arc<Overs>,
     /// Set at the end: instances that are dropped then have not failed.
@@ -86,9 +87,11 @@ impl HttpComponent {
     ) -> wasmtime::Result<Self> {
         let pre = ProxyPre::P3(ServicePre::new(pre)?);
         let stopping = Arc::new(AtomicBool::new(false));
+        let memory = grants.memory_budget.for_requests();
         let handler = ProxyHandler::new(Handler {
             engine: engine.clone(),
             pre,
+            memory: memory.clone(),
             grants: Arc::clone(&grants),
             call_timeout: limits.call_timeout,
             stopping: Arc::clone(&stopping),
@@ -97,6 +100,7 @@ impl HttpComponent {
             handler,
             places: Places::new(limits.per_address),
             grants,
+            memory,
             limits,
             overs,
             stopping,
@@ -139,6 +143,7 @@ impl HttpComponent {
             Over::BodyTime => errors::too_slow(),
             Over::Requests => errors::busy(),
             Over::RequestsPerAddress => errors::busy_address(),
+            Over::Memory => errors::out_of_memory(),
         })
     }
 
@@ -175,21 +180,33 @@ impl HttpComponent {
             Err(refusal) => return refusal,
         };
         let arrived = Instant::now();
-        let place = match self.places.take(self.kind(&request)).await {
+        let kind = self.kind(&request);
+        let is_health = matches!(kind, Kind::Health);
+        let place = match self.places.take(kind).await {
             Ok(place) => place,
             Err(over) => return self.refuse(over),
+        };
+        // Whether the app is well can be asked whatever the others take.
+        let room = match is_health {
+            true => None,
+            false => match tokio::time::timeout(MAX_WAIT, self.memory.room(|| {})).await {
+                Ok(room) => Some(room),
+                Err(_) => return self.refuse(Over::Memory),
+            },
         };
         let request = request.map(BodyExt::boxed_unsync);
         let busy = self.figures().map(|figures| {
             figures.calls.waited(arrived);
             figures.calls.in_use()
         });
-        let place = (place, busy);
+        let place = (place, room, busy);
         let called = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         // A task of its own, with the place: when the client goes away the component is still at it.
         let handler = self.handler.clone();
-        let handling = tokio::spawn(async move { (handler.handle((), request).await, place) });
+        let refused = Refused::default();
+        let data = Arc::clone(&refused);
+        let handling = tokio::spawn(async move { (handler.handle(data, request).await, place) });
         let handled = handling.await;
         // A guest that spins ends with another error than one that waits too long.
         let failed = !matches!(&handled, Ok((Ok(_), _)));
@@ -220,6 +237,7 @@ impl HttpComponent {
                 })
                 .boxed_unsync()
             }),
+            Err(_) if refused.load(Ordering::Acquire) => self.refuse(Over::Memory),
             Err(error) => {
                 tracing::error!(
                     component = self.grants.component,
@@ -281,6 +299,7 @@ struct Handler {
     engine: Engine,
     pre: ProxyPre<Ctx>,
     grants: Arc<Grants>,
+    memory: Share,
     call_timeout: Duration,
     stopping: Arc<AtomicBool>,
 }
@@ -294,8 +313,9 @@ impl HandlerState for Handler {
         if let Some(figures) = &self.grants.figures {
             figures.calls.made();
         }
-        let mut store = new_store(&self.engine, &self.grants);
+        let mut store = new_store(&self.engine, &self.grants, &self.memory);
         let proxy = self.pre.instantiate_async(&mut store).await?;
+        let grown = store.data().grown();
         Ok(Instance {
             store,
             proxy,
@@ -306,6 +326,7 @@ impl HandlerState for Handler {
             },
             state: Worker {
                 grants: Arc::clone(&self.grants),
+                grown,
                 call_timeout: self.call_timeout,
                 stopping: Arc::clone(&self.stopping),
             },
@@ -346,16 +367,18 @@ fn is_time_out(error: &wasmtime::Error) -> bool {
 /// One instance.
 struct Worker {
     grants: Arc<Grants>,
+    grown: Grown,
     call_timeout: Duration,
     stopping: Arc<AtomicBool>,
 }
 
 impl WorkerState for Worker {
     type StoreData = Ctx;
-    type RequestData = ();
+    type RequestData = Refused;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= MAX_REQUESTS_PER_INSTANCE {
+        let may_be_kept = || self.grants.memory_budget.may_keep(self.grown.bytes());
+        if total >= MAX_REQUESTS_PER_INSTANCE || (total > 0 && !may_be_kept()) {
             ShouldAccept::Never
         } else if concurrent == 0 {
             ShouldAccept::Yes
@@ -367,10 +390,11 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        _store: StoreContextMut<'_, Ctx>,
-        _data: (),
+        mut store: StoreContextMut<'_, Ctx>,
+        refused: Refused,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        store.data_mut().note_refusals(refused);
         Box::pin(tokio::time::sleep(self.call_timeout))
     }
 

@@ -11,7 +11,7 @@ use wasmtime::component::Accessor;
 use wasmtime::{Engine, Store};
 
 use crate::bindings::{App, AppPre};
-use crate::capability::memory::TooMuchMemory;
+use crate::capability::memory::{Share, TooMuchMemory};
 use crate::capability::{Ctx, Grants, new_store};
 use crate::figures::ComponentFigures;
 
@@ -49,6 +49,7 @@ pub struct InstancePool {
     /// Unused ones, the last used at the end.
     idle: Mutex<Vec<Instance>>,
     permits: Semaphore,
+    memory: Share,
     limits: PoolLimits,
 }
 
@@ -115,6 +116,7 @@ impl InstancePool {
         let pool = Arc::new(Self {
             engine: engine.clone(),
             pre,
+            memory: grants.memory_budget.for_lanes(),
             grants,
             idle: Mutex::new(Vec::new()),
             permits: Semaphore::new(limits.instances),
@@ -136,6 +138,12 @@ impl InstancePool {
             .acquire()
             .await
             .map_err(|_| CallError::Trapped("the host is stopping".to_owned()))?;
+        // Where all instances have too much, those that nobody uses go, and the call waits.
+        let give_up_idle = || {
+            let idle = std::mem::take(&mut *self.idle());
+            drop(idle);
+        };
+        let _room = self.memory.room(give_up_idle).await;
         let (Some(figures), Some(waiting)) = (figures, waiting) else {
             return self.call_in_time(call).await;
         };
@@ -200,7 +208,9 @@ impl InstancePool {
         instance.store.data_mut().hold(None);
         instance.calls += 1;
         instance.last_used = Instant::now();
-        if instance.calls < self.limits.calls_per_instance {
+        let grown = instance.store.data().grown().bytes();
+        let may_keep = self.memory.budget().may_keep(grown);
+        if instance.calls < self.limits.calls_per_instance && may_keep {
             self.idle().push(instance);
         }
         Ok(answer)
@@ -218,7 +228,7 @@ impl InstancePool {
         if let Some(figures) = &self.grants.figures {
             figures.calls.made();
         }
-        let mut store = new_store(&self.engine, &self.grants);
+        let mut store = new_store(&self.engine, &self.grants, &self.memory);
         let app = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,

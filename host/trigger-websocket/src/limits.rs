@@ -9,6 +9,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use clap::value_parser;
 
+use crate::capability::memory::MAX_GROWN_MEMORY;
 use crate::engine::MAX_INSTANCE_MEMORY;
 use crate::http_component::{BODY_IDLE, MAX_REQUEST_BODY};
 use crate::request_body::BodyLimits;
@@ -31,6 +32,7 @@ const MAX_SOCKETS_PER_LANE: u64 = 1_024;
 const MIN_MEMORY_MIB: u64 = 16;
 /// What a component of 32 bits can address.
 const MAX_MEMORY_MIB: u64 = 4_096;
+const MAX_TOTAL_MEMORY_MIB: u64 = 1 << 20;
 
 /// The limits.
 #[derive(Debug, Clone, Args)]
@@ -102,6 +104,11 @@ pub struct LimitOptions {
     #[arg(long, value_name = "MIB", env = "HOST_LIMIT_MEMORY_MIB", default_value_t = (MAX_INSTANCE_MEMORY >> 20) as u64, value_parser = count(MIN_MEMORY_MIB, MAX_MEMORY_MIB))]
     pub limit_memory_mib: u64,
 
+    /// Memory that all instances together may grow by beyond what they begin with (some 12 MiB each), in
+    /// MiB. Requests may take three quarters of it.
+    #[arg(long, value_name = "MIB", env = "HOST_LIMIT_TOTAL_MEMORY_MIB", default_value_t = (MAX_GROWN_MEMORY >> 20) as u64, value_parser = count(MIN_MEMORY_MIB, MAX_TOTAL_MEMORY_MIB))]
+    pub limit_total_memory_mib: u64,
+
     /// From one ping to the next, on every WebSocket.
     #[arg(long, value_name = "SECONDS", env = "HOST_SOCKET_PING_SECONDS", default_value_t = lanes::limits::PING_INTERVAL.as_secs(), value_parser = count(1, MAX_SECONDS))]
     pub socket_ping_seconds: u64,
@@ -129,6 +136,14 @@ impl LimitOptions {
                 self.socket_ping_seconds
             );
         }
+        if self.limit_memory_mib > self.limit_total_memory_mib {
+            bail!(
+                "an instance could not have --limit-memory-mib ({}): make --limit-total-memory-mib ({}) at \
+                 least as large",
+                self.limit_memory_mib,
+                self.limit_total_memory_mib
+            );
+        }
         if self.limit_message_bytes > self.limit_lane_bytes {
             bail!(
                 "a message of --limit-message-bytes ({}) would find no room in a lane: make \
@@ -143,6 +158,11 @@ impl LimitOptions {
     /// Bytes of memory of one instance.
     pub fn memory(&self) -> usize {
         size(self.limit_memory_mib << 20)
+    }
+
+    /// Bytes that all instances may grow by.
+    pub fn total_memory(&self) -> usize {
+        size(self.limit_total_memory_mib << 20)
     }
 
     /// Of a request's body.
@@ -233,6 +253,7 @@ mod tests {
         };
         assert_eq!(format!("{port:?}"), format!("{expected:?}"));
         assert_eq!(limits.memory(), MAX_INSTANCE_MEMORY);
+        assert_eq!(limits.total_memory(), MAX_GROWN_MEMORY);
     }
 
     #[test]
@@ -255,6 +276,7 @@ mod tests {
             ("--limit-unread-bytes", "2400"),
             ("--limit-unread-seconds", "25"),
             ("--limit-memory-mib", "26"),
+            ("--limit-total-memory-mib", "29"),
             ("--socket-ping-seconds", "27"),
             ("--socket-silence-seconds", "28"),
         ];
@@ -303,6 +325,7 @@ mod tests {
             )
         );
         assert_eq!(limits.memory(), 26 << 20);
+        assert_eq!(limits.total_memory(), 29 << 20);
     }
 
     #[test]
@@ -313,6 +336,9 @@ mod tests {
         let error = limits(&["--limit-message-bytes", "5000000"]).check();
         let error = error.unwrap_err().to_string();
         assert!(error.contains("--limit-lane-bytes"), "{error}");
+        let error = limits(&["--limit-total-memory-mib", "100"]).check();
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("--limit-memory-mib (256)"), "{error}");
         for wrong in ["0", "-1", "x", "1000000000000"] {
             let options = ["host", "--limit-connections", wrong];
             assert!(Only::try_parse_from(options).is_err(), "{wrong}");

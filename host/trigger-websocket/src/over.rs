@@ -13,14 +13,17 @@ pub enum Over {
     Requests,
     /// Those of one address: told 429.
     RequestsPerAddress,
+    /// Memory of all instances together: told 503. Counted where the memory is.
+    Memory,
 }
 
 /// One of each.
-pub const ALL: [Over; 4] = [
+pub const ALL: [Over; 5] = [
     Over::BodyBytes,
     Over::BodyTime,
     Over::Requests,
     Over::RequestsPerAddress,
+    Over::Memory,
 ];
 
 /// How often each, of all components together.

@@ -16,6 +16,7 @@ use wasmtime::Engine;
 use wasmtime::component::InstancePre;
 
 use crate::bindings::AppPre;
+use crate::capability::memory::Budget;
 use crate::capability::{self, Ctx, Grants};
 use crate::cli::{Assignment, RunOptions};
 use crate::components::{Prepared, prepare};
@@ -147,6 +148,7 @@ pub async fn run(
         options,
         metrics: metrics.as_ref(),
         overs: Arc::new(Overs::default()),
+        memory: Budget::new(options.limits.total_memory()),
     };
     // As the operator gave them: what the simulator stands in for is checked too.
     let given = variables::resolve(&app, environment, &overrides, stores.kinds(), None)?;
@@ -157,7 +159,8 @@ pub async fn run(
         let connections = listener.connections();
         figures::show_connections(metrics, connections.clone());
         let overs = Arc::clone(&assembly.overs);
-        figures::show_limits(metrics, connections, &lanes, overs);
+        let memory = Arc::clone(&assembly.memory);
+        figures::show_limits(metrics, connections, &lanes, overs, memory);
         figures::show_log(metrics, outputs.log.clone());
         service = service.with_figures(metrics, place == Place::Port);
         let (scheme, address) = match &apart {
@@ -243,6 +246,8 @@ struct Assembly<'a> {
     metrics: Option<&'a Metrics>,
     /// What requests are over.
     overs: Arc<Overs>,
+    /// What all instances may grow by.
+    memory: Arc<Budget>,
 }
 
 impl Assembly<'_> {
@@ -264,6 +269,7 @@ impl Assembly<'_> {
             lanes: self.lanes.clone(),
             hosts: self.stores.shared_by(component)?.map(Hosts::new),
             memory: self.options.limits.memory(),
+            memory_budget: Arc::clone(&self.memory),
             figures: self
                 .metrics
                 .map(|metrics| ComponentFigures::new(metrics, &component.id)),
@@ -299,6 +305,7 @@ impl Assembly<'_> {
                 lanes: self.lanes.clone(),
                 hosts: None,
                 memory: self.options.limits.memory(),
+                memory_budget: Arc::clone(&self.memory),
                 figures: None,
             };
             let pre = app_pre(id, pre.clone())?;

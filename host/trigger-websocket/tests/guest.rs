@@ -237,6 +237,24 @@ async fn http_requests_are_answered_whatever_the_component_does() {
     host.stop();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_over_the_memory_of_all_instances_are_told_to_try_again() {
+    // Requests have three quarters of what all may grow by: less than one of them may have.
+    let host = Host::start(&["--limit-memory-mib", "64", "--limit-total-memory-mib", "64"]);
+    let get = |path: &str| host.request("GET", path, "", b"");
+    assert!(get("/hello").ends_with("\r\n\r\nhello"));
+    let refused = get("/eat");
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("retry-after: 1"), "{refused}");
+    assert!(refused.contains("take all memory"), "{refused}");
+    // It is given back, and lanes have a quarter more.
+    assert!(get("/hello").ends_with("\r\n\r\nhello"));
+    let mut ws = host.connect("/ws/lane").await;
+    assert_eq!(ask(&mut ws, "still here").await, "still here");
+    let log = host.stop();
+    assert!(log.contains("grown by more than 48 MiB"), "{log}");
+}
+
 #[tokio::test]
 async fn what_is_stored_survives_and_the_end_is_orderly() {
     let host = Host::start(&[]);

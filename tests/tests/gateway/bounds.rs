@@ -1,12 +1,12 @@
 //! What is small as text and large as values, names and answers without end, and records that are longer
 //! than any that is made today: memory stays bounded, and nothing becomes unreadable for ever.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use end_to_end::http::Answer;
 use end_to_end::wait::{eventually, in_time};
-use end_to_end::{Asr, Gateway, Inference, Reply, Settings};
+use end_to_end::{Asr, AudioSocket, Gateway, Inference, Reply, Settings};
 use futures::future::join_all;
 use http::Request;
 use http_body_util::Full;
@@ -317,4 +317,78 @@ async fn an_answer_of_nearly_a_megabyte_costs_its_event_no_more_than_its_evidenc
         events.len(),
         "none was asked twice"
     );
+}
+
+/// Asks so many times without waiting for an answer, and takes one for each; gives how long it took.
+async fn flood(stream: &mut AudioSocket, kind: &str, frames: u32) -> Duration {
+    let since = Instant::now();
+    let (mut sent, mut answered) = (0, 0);
+    while answered < frames {
+        while sent < frames && sent < answered + 300 {
+            sent += 1;
+            match kind {
+                "binary" => stream.send_binary(vec![0]).await,
+                "empty" => stream.send_text("").await,
+                "capture_status" => {
+                    let payload = json!({"capture_state": "running"});
+                    stream
+                        .send(&json!({"type": kind, "payload": payload}))
+                        .await;
+                }
+                _ => stream.send(&json!({ "type": kind })).await,
+            }
+        }
+        stream.answer().await;
+        answered += 1;
+    }
+    since.elapsed()
+}
+
+/// What a second of audio costs is limited (`MAX_CHUNK_RATE`); what is no audio is no way around that.
+#[tokio::test]
+async fn floods_of_frames_that_are_no_chunks_are_paced_and_answered() {
+    // Four seconds and more of what is charged, of which one may come at once, and half a second waits in
+    // the lane.
+    const FRAMES: u32 = 1000;
+    let asr = Asr::start().await;
+    let gateway = Gateway::start_with_options(Settings::with_asr(&asr), &["--metrics", "on"]).await;
+    let gateway = &gateway;
+    let kinds = [
+        "status",
+        "capture_status",
+        "ping",
+        "hello",
+        "empty",
+        "binary",
+    ];
+    let floods = join_all(kinds.into_iter().map(|kind| async move {
+        let session = format!("flood-of-{kind}");
+        let mut stream = gateway.open(&session, "teacher").await;
+        let took = flood(&mut stream, kind, FRAMES).await;
+        assert!(took >= Duration::from_millis(1500), "{kind}: {took:?}");
+        // And then audio is taken as ever.
+        stream.store(1, &vec![0; 32_000]).await;
+        stream.close().await;
+    }));
+    let bystander = async {
+        let mut stream = gateway.open("bystander", "teacher").await;
+        for seq in 1..=20 {
+            stream.store(seq, &vec![0; 32_000]).await;
+        }
+        stream.close().await;
+    };
+    futures::join!(floods, bystander);
+    let name = "gateway_frame_pauses_total{role=\"teacher\"}";
+    eventually("clients were left unread", async || {
+        match metric(gateway, name).await {
+            some if some > 0.0 => Ok(()),
+            none => Err(none),
+        }
+    })
+    .await;
+    // A viewer that talks.
+    let mut viewer = gateway.watch("flood-of-viewers", "").await;
+    let took = flood(&mut viewer, "ping", FRAMES).await;
+    assert!(took >= Duration::from_millis(1500), "{took:?}");
+    drop(viewer);
 }

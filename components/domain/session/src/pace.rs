@@ -14,6 +14,25 @@ pub const MAX_BEYOND: u64 = 256;
 /// before is not known: without this a client whose every frame is refused would never wait.
 pub const UNKEPT_BURST: u32 = 4;
 
+/// Milliseconds that a batch of frames which are no chunks is charged with, and each frame in it: so many
+/// come in a second, fewer where each is sent after the answer to the last. Each batch reads the stream's
+/// records, and may write them.
+pub const CONTROL_BATCH_MS: u64 = 50;
+/// See [`CONTROL_BATCH_MS`].
+pub const CONTROL_FRAME_MS: u64 = 1;
+
+/// How much of that may come at once, in milliseconds.
+pub const CONTROL_AHEAD_MS: u64 = 1_000;
+
+/// What a batch with so many frames of a client that are no chunks is charged with, in milliseconds.
+#[must_use]
+pub const fn control_cost_ms(frames: u64) -> u64 {
+    match frames {
+        0 => 0,
+        some => CONTROL_BATCH_MS.saturating_add(some.saturating_mul(CONTROL_FRAME_MS)),
+    }
+}
+
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// The limit.
@@ -116,6 +135,14 @@ mod tests {
         let paid = |frames: u32| (0..frames).fold(0, |paid, _| pace.arrived(paid, now));
         assert_eq!(pace.unkept().wait_ms(paid(UNKEPT_BURST), now), 0);
         assert_eq!(pace.unkept().wait_ms(paid(UNKEPT_BURST + 3), now), 300);
+    }
+
+    #[test]
+    fn frames_that_are_no_chunks_cost_their_batch_and_themselves() {
+        assert_eq!(control_cost_ms(0), 0);
+        assert_eq!(control_cost_ms(1), 51);
+        assert_eq!(control_cost_ms(16), 66);
+        assert_eq!(control_cost_ms(u64::MAX), u64::MAX);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct Grants {
     pub hosts: Option<Hosts>,
     /// Bytes of memory that an instance of it may have.
     pub memory: usize,
+    /// What all instances may grow by together.
+    pub memory_budget: Arc<memory::Budget>,
     /// What it is counted with; none where nobody wants figures.
     pub figures: Option<ComponentFigures>,
 }
@@ -66,13 +68,23 @@ pub struct Ctx {
 }
 
 impl Ctx {
+    /// How much the instance has grown by.
+    pub fn grown(&self) -> memory::Grown {
+        self.memory.grown()
+    }
+
+    /// Where it is noted from now on that memory was refused.
+    pub fn note_refusals(&mut self, refused: memory::Refused) {
+        self.memory.note_refusals(refused);
+    }
+
     /// What is written from now on is written under this claim.
     pub fn hold(&mut self, hold: Option<Hold>) {
         self.hold = hold;
     }
 
     /// A new instance's state: nothing of another instance is seen.
-    fn new(grants: Arc<Grants>) -> Self {
+    fn new(grants: Arc<Grants>, share: memory::Share) -> Self {
         let mut wasi = WasiCtx::builder();
         wasi.stdout(output::Lines::new(
             &grants.component,
@@ -92,16 +104,16 @@ impl Ctx {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound_http: outbound_http::Hooks::new(&grants),
-            memory: memory::Limit::new(grants.memory),
+            memory: memory::Limit::new(grants.memory, share),
             hold: None,
             grants,
         }
     }
 }
 
-/// A store for one new instance of the component that `grants` are for.
-pub fn new_store(engine: &Engine, grants: &Arc<Grants>) -> Store<Ctx> {
-    let mut store = Store::new(engine, Ctx::new(Arc::clone(grants)));
+/// A store for one new instance of the component that `grants` are for, which takes its memory from `share`.
+pub fn new_store(engine: &Engine, grants: &Arc<Grants>, share: &memory::Share) -> Store<Ctx> {
+    let mut store = Store::new(engine, Ctx::new(Arc::clone(grants), share.clone()));
     store.limiter(|ctx| &mut ctx.memory);
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);

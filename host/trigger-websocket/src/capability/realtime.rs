@@ -109,6 +109,22 @@ impl sockets::Host for Ctx {
         Ok(self.grants.lanes.pause(&socket, time).map_err(Into::into))
     }
 
+    fn charge(
+        &mut self,
+        socket: String,
+        milliseconds: u64,
+        ahead: u64,
+    ) -> Result<Result<u64, sockets::Error>> {
+        let (cost, ahead) = (
+            Duration::from_millis(milliseconds),
+            Duration::from_millis(ahead),
+        );
+        let charged = self.grants.lanes.charge(&socket, cost, ahead);
+        Ok(charged
+            .map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))
+            .map_err(Into::into))
+    }
+
     fn open(&mut self, target: sockets::Target) -> Result<Result<String, sockets::Error>> {
         if let Err(reason) = self.may_connect(&target.url) {
             return Ok(Err(sockets::Error::NotAllowed(reason)));

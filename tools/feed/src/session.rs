@@ -131,16 +131,17 @@ mod tests {
     }
 
     proptest! {
-        /// The gateway's own rule. It may fold what is left into a normal form; it trims nothing more.
+        /// What is left of an id is the same session to the gateway, whatever normal form it has for it.
         #[test]
         fn ids_are_read_as_the_gateway_reads_them(id in "[\\p{Zs}\\t\\n\u{85}\u{feff}\u{0}a.é😀]{0,66}") {
-            let (ours, theirs) = (id.parse::<SessionId>(), interview_session::id::SessionId::parse(&id));
-            match (&ours, &theirs) {
-                (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours.as_str(), theirs.as_str()),
+            let theirs = |id: &str| interview_session::id::SessionId::parse(id);
+            let (ours, given) = (id.parse::<SessionId>(), theirs(&id));
+            match (&ours, &given) {
+                (Ok(ours), Ok(_)) => prop_assert_eq!(theirs(ours.as_str()), given),
                 (Err(_), Err(_)) => {}
                 // No URL carries these.
-                (Err(Error::Id), Ok(theirs)) => prop_assert!(matches!(theirs.as_str(), "." | "..")),
-                _ => prop_assert!(false, "{:?} {:?}", ours, theirs),
+                (Err(Error::Id), Ok(id)) => prop_assert!(matches!(id.as_str(), "." | "..")),
+                _ => prop_assert!(false, "{:?} {:?}", ours, given),
             }
         }
     }

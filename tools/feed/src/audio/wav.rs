@@ -121,7 +121,7 @@ fn data_bytes(size: u32, size_64: Option<u64>, rest: Option<u64>) -> Option<u64>
 fn a_chunk_follows<R: Read>(reader: &mut Lookahead<R>) -> io::Result<bool> {
     Ok(KNOWN
         .iter()
-        .any(|known| is_next(reader, *known).unwrap_or(false)))
+        .any(|known| is_next(reader, known).unwrap_or(false)))
 }
 
 fn is_next<R: Read>(reader: &mut Lookahead<R>, id: &[u8; 4]) -> io::Result<bool> {

@@ -7,14 +7,17 @@
 mod answer;
 mod connection;
 mod connections;
+mod der;
 mod drain;
 mod handshake;
 pub mod limits;
 mod listener;
 mod over;
+mod pair;
 mod service;
 mod stall;
 mod tls;
+mod tls_error;
 
 pub use connections::Connections;
 pub use drain::DrainReport;
@@ -22,6 +25,7 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use over::Over;
 pub use service::{Admit, Body, BoxError, ClientSocket, Encrypted, Peer, Serve, Service};
-pub use tls::{Reload, Tls, TlsError};
+pub use tls::{Reload, Tls};
+pub use tls_error::TlsError;
 
 pub use tokio_util::sync::CancellationToken;

@@ -5,54 +5,19 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
+use crate::pair::{Pair, Validity};
+use crate::tls_error::TlsError;
+
 /// The one protocol that is spoken after the handshake (ALPN).
 const HTTP_1_1: &[u8] = b"http/1.1";
-
-/// Why a pair of files is no certificate with its key.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("cannot read {}: {error}", file.display())]
-    Unreadable {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The file is too large to be a certificate or a key.
-    #[error("{} is larger than {} bytes: it is no certificate or key", .0.display(), crate::limits::PEM_BYTES)]
-    TooLarge(PathBuf),
-    /// The file is not in PEM format, or has nothing of what is looked for.
-    #[error("{} has no {what} in PEM format: it must have a block that begins with `-----BEGIN {begins}`", file.display())]
-    Missing {
-        /// Which.
-        file: PathBuf,
-        /// A certificate or a key.
-        what: &'static str,
-        /// How the block begins.
-        begins: &'static str,
-    },
-    /// The two do not belong together, or are of a kind that is not supported.
-    #[error("{} and {} cannot be used: {error}", certificate.display(), key.display())]
-    Unusable {
-        /// The file of the certificate.
-        certificate: PathBuf,
-        /// The file of the key.
-        key: PathBuf,
-        /// Why.
-        error: rustls::Error,
-    },
-}
 
 /// A certificate with its key, from two files. Clones are the same.
 #[derive(Clone)]
@@ -74,7 +39,9 @@ impl fmt::Debug for Tls {
 struct Current {
     files: Files,
     provider: Arc<CryptoProvider>,
-    pair: RwLock<Arc<CertifiedKey>>,
+    pair: RwLock<Arc<Pair>>,
+    /// What was said last of how long the certificate is valid.
+    said: Mutex<Validity>,
     /// What was read last, usable or not.
     read: Mutex<Contents>,
 }
@@ -123,10 +90,13 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let contents = files.read()?;
         let pair = files.pair(&contents, &provider)?;
+        let validity = pair.validity(SystemTime::now());
+        validity.tell(certificate);
         let current = Arc::new(Current {
             files,
             provider: Arc::clone(&provider),
             pair: RwLock::new(Arc::new(pair)),
+            said: Mutex::new(validity),
             read: Mutex::new(contents),
         });
         let config = ServerConfig::builder_with_provider(provider)
@@ -156,7 +126,9 @@ impl Tls {
         loop {
             tokio::time::sleep(every).await;
             let tls = self.clone();
-            match tokio::task::spawn_blocking(move || tls.reload()).await {
+            let reloaded = tokio::task::spawn_blocking(move || tls.reload()).await;
+            self.current.look_at_the_clock(SystemTime::now());
+            match reloaded {
                 Ok(Reload::Changed) => tracing::info!(
                     file = %self.current.files.certificate.display(),
                     "the certificate has changed: new connections get the new one"
@@ -175,6 +147,17 @@ impl Tls {
 }
 
 impl Current {
+    /// Says when the certificate is not valid any more, or not for long, once.
+    fn look_at_the_clock(&self, now: SystemTime) {
+        let pair = self.pair.read().unwrap_or_else(PoisonError::into_inner);
+        let validity = pair.validity(now);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said != validity {
+            validity.tell(&self.files.certificate);
+            *said = validity;
+        }
+    }
+
     fn reload(&self) -> Reload {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = match self.files.read() {
@@ -208,7 +191,7 @@ impl Current {
 impl ResolvesServerCert for Current {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let pair = self.pair.read().unwrap_or_else(PoisonError::into_inner);
-        Some(Arc::clone(&pair))
+        Some(Arc::clone(&pair.key))
     }
 }
 
@@ -220,33 +203,12 @@ impl Files {
         })
     }
 
-    fn pair(
-        &self,
-        contents: &Contents,
-        provider: &CryptoProvider,
-    ) -> Result<CertifiedKey, TlsError> {
-        let no_certificate = || TlsError::Missing {
-            file: self.certificate.clone(),
-            what: "certificate",
-            begins: "CERTIFICATE-----",
-        };
-        let chain: Result<Vec<CertificateDer<'static>>, pem::Error> =
-            CertificateDer::pem_slice_iter(&contents.certificate).collect();
-        let chain = chain.map_err(|_| no_certificate())?;
-        if chain.is_empty() {
-            return Err(no_certificate());
-        }
-        // What is wrong with it is not repeated: it is a key.
-        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(|_| TlsError::Missing {
-            file: self.key.clone(),
-            what: "private key",
-            begins: "PRIVATE KEY-----",
-        })?;
-        CertifiedKey::from_der(chain, key, provider).map_err(|error| TlsError::Unusable {
-            certificate: self.certificate.clone(),
-            key: self.key.clone(),
-            error,
-        })
+    fn pair(&self, contents: &Contents, provider: &CryptoProvider) -> Result<Pair, TlsError> {
+        Pair::read(
+            (&self.certificate, &contents.certificate),
+            (&self.key, &contents.key),
+            provider,
+        )
     }
 }
 
@@ -276,6 +238,7 @@ mod tests {
 
     use std::fs;
 
+    use base64::Engine;
     use rcgen::{CertifiedKey as Made, generate_simple_self_signed};
 
     use super::*;
@@ -311,7 +274,7 @@ mod tests {
 
     fn leaf(tls: &Tls) -> Vec<u8> {
         let pair = tls.current.pair.read().unwrap();
-        pair.end_entity_cert().unwrap().to_vec()
+        pair.key.end_entity_cert().unwrap().to_vec()
     }
 
     #[test]
@@ -325,7 +288,8 @@ mod tests {
 
         fs::write(folder.key(), other.signing_key.serialize_pem()).unwrap();
         let error = folder.load().unwrap_err();
-        assert!(matches!(error, TlsError::Unusable { .. }), "{error}");
+        assert!(matches!(error, TlsError::Mismatch { .. }), "{error}");
+        assert!(error.to_string().contains("does not belong"), "{error}");
         fs::write(folder.key(), one.cert.pem()).unwrap();
         let error = folder.load().unwrap_err().to_string();
         assert!(
@@ -343,6 +307,84 @@ mod tests {
         fs::write(folder.certificate(), large).unwrap();
         let error = folder.load().unwrap_err();
         assert!(matches!(error, TlsError::TooLarge(_)), "{error}");
+    }
+
+    /// A key in so far as it says that it is one, on the curve P-521.
+    fn on_p_521() -> String {
+        let der = b"\x30\x17\x02\x01\x00\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x04\x00";
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_used_is_told_as_what_it_is() {
+        let folder = Folder::new();
+        folder.write(&made());
+        for (key, parts) in [
+            (
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                ["is encrypted with a password", "openssl pkey"],
+            ),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nMIIB\n\
+                 -----END RSA PRIVATE KEY-----\n",
+                ["is encrypted with a password", "openssl pkey"],
+            ),
+            (&on_p_521(), ["ECDSA on the curve P-521", "P-256"]),
+        ] {
+            fs::write(folder.key(), key).unwrap();
+            let error = folder.load().unwrap_err().to_string();
+            for part in parts.into_iter().chain(["key.pem"]) {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        }
+        fs::remove_file(folder.key()).unwrap();
+        fs::create_dir(folder.key()).unwrap();
+        let error = folder.load().unwrap_err().to_string();
+        assert!(error.contains("key.pem: Is a directory"), "{error}");
+    }
+
+    #[test]
+    fn a_chain_that_begins_with_another_certificate_is_told_where_the_right_one_is() {
+        let folder = Folder::new();
+        let (server, other) = (made(), made());
+        folder.write(&server);
+        let chain = [other.cert.pem(), other.cert.pem(), server.cert.pem()].concat();
+        fs::write(folder.certificate(), chain).unwrap();
+        let error = folder.load().unwrap_err().to_string();
+        assert!(
+            error.contains("wrong order") && error.contains("place 3") && error.contains("first"),
+            "{error}"
+        );
+        let chain = [server.cert.pem(), other.cert.pem()].concat();
+        fs::write(folder.certificate(), chain).unwrap();
+        folder.load().unwrap();
+    }
+
+    #[test]
+    fn a_certificate_is_valid_for_a_time_and_that_is_said_once() {
+        let folder = Folder::new();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2024, 1, 2);
+        params.not_after = rcgen::date_time_ymd(2024, 3, 4);
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let cert = params.self_signed(&signing_key).unwrap();
+        folder.write(&Made { cert, signing_key });
+        let tls = folder.load().unwrap();
+        let expired = Validity::Expired("2024-03-04".to_owned());
+        assert_eq!(*tls.current.said.lock().unwrap(), expired);
+        let day = |number: u64| {
+            std::time::UNIX_EPOCH + Duration::from_secs(1_704_067_200 + (number - 1) * 86_400)
+        };
+        for (now, validity) in [
+            (day(1), Validity::NotYet("2024-01-02".to_owned())),
+            (day(3), Validity::Valid),
+            (day(60), Validity::EndsSoon("2024-03-04".to_owned())),
+            (day(65), expired),
+        ] {
+            tls.current.look_at_the_clock(now);
+            assert_eq!(*tls.current.said.lock().unwrap(), validity);
+        }
     }
 
     #[test]

@@ -444,6 +444,8 @@ fn up_at(state: &Path, listen: SocketAddr) -> Command {
 pub fn host() -> Command {
     let mut command = Command::new(build::host());
     command.env_clear().env("NO_COLOR", "1");
+    // Whatever is beside the manifest on this machine.
+    command.env("HOST_ENV_FILE", "/dev/null");
     for name in ["PATH", "HOME", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);

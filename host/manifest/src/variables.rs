@@ -59,7 +59,7 @@ fn list_of_known(known: &[String]) -> String {
 }
 
 /// The names in the environment that set a variable; the first wins.
-fn environment_names(variable: &str) -> [String; 2] {
+pub(crate) fn environment_names(variable: &str) -> [String; 2] {
     let plain = variable.to_ascii_uppercase();
     [format!("{SPIN_PREFIX}{plain}"), plain]
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use app_manifest::VariableSource;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::asr_service::AsrOption;
@@ -40,7 +42,8 @@ What is stored where, in the state directory (default: `.spin` beside spin.toml)
   `[application.trigger.websocket.blob_store]` in spin.toml.
 
 Environment:
-  SPIN_VARIABLE_<NAME>, <NAME>   a variable of the app, such as ASR_MODEL for `asr_model`
+  SPIN_VARIABLE_<NAME>, <NAME>   a variable of the app, such as ASR_MODEL for `asr_model`;
+                                 @FILE takes it from a file. Also read: `.env` beside spin.toml
   BLOB_STORE=s3, S3_<NAME>       blobs in a bucket of S3 or R2 instead: docs/r2.md
   REDIS_<NAME>, STORE_SYNC       how stores are used: docs/redis.md, docs/durability.md
   RUST_LOG                       what is logged, such as `debug` or `lanes=trace,info` (default: info)
@@ -130,9 +133,15 @@ pub struct RunOptions {
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
     pub runtime_config_file: Option<PathBuf>,
 
-    /// Set a variable of the app; goes before the environment. Can be given again.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
-    pub variable: Vec<Assignment>,
+    /// Set a variable of the app; goes before the environment. `NAME=@FILE` takes the value from a file, as
+    /// `@FILE` does in the environment; `@FILE.json` and `@FILE.toml` have several. Can be given again.
+    #[arg(long, value_name = "NAME=VALUE | NAME=@FILE | @FILE", value_parser = VariableSource::from_str)]
+    pub variable: Vec<VariableSource>,
+
+    /// A file with variables of the environment, for names that the environment does not have. Default:
+    /// `.env` beside spin.toml, if it is there.
+    #[arg(long, value_name = "FILE", env = "HOST_ENV_FILE")]
+    pub env_file: Option<PathBuf>,
 
     /// Set an environment variable of all components. Can be given again.
     #[arg(short = 'e', long, value_name = "NAME=VALUE", value_parser = assignment)]
@@ -269,9 +278,11 @@ mod tests {
     #[test]
     fn variables_are_assignments() {
         let up = up(&["--variable", "a=b=c", "--variable", "empty="]);
-        let expected = [("a", "b=c"), ("empty", "")].map(|(n, v)| (n.to_owned(), v.to_owned()));
-        let set: Vec<_> = up.run.variable.iter().map(Assignment::pair).collect();
-        assert_eq!(set, expected);
+        let expected = [("a", "b=c"), ("empty", "")].map(|(name, value)| VariableSource::One {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
+        assert_eq!(up.run.variable, expected);
         let shown = format!("{up:?}");
         assert!(
             shown.contains("a=<value>") && !shown.contains("b=c"),

@@ -18,6 +18,9 @@ const CA_FILE: &str = "REDIS_CA_FILE";
 /// What an ack survives.
 const SYNC: &str = "STORE_SYNC";
 
+/// All of them, by their names in the environment.
+pub const NAMES: [&str; 5] = [KEY_PREFIX, CONNECT_TIMEOUT, TIMEOUT, CA_FILE, SYNC];
+
 /// Milliseconds without a setting. A call of a component has 60 s; a batch is tried twice.
 const DEFAULT_TIMEOUT_MS: u64 = 5_000;
 /// The most that can be set.

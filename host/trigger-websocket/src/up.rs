@@ -57,8 +57,9 @@ pub async fn run(
         );
     }
     options.limits.check()?;
-    let overrides: variables::Overrides = options.variable.iter().map(Assignment::pair).collect();
-    let environment = |name: &str| std::env::var(name).ok();
+    let given = variables::given(&app, app_dir, options)?;
+    let overrides = variables::of_app(&app, given.options());
+    let environment = |name: &str| given.environment(name);
     // First what fails most often and takes no time.
     let tls = doors::certificate(options)?;
     let reach = doors::addresses(
@@ -108,7 +109,7 @@ pub async fn run(
         options.state_dir.as_deref(),
         options.runtime_config_file.as_deref(),
         metrics.as_ref(),
-        (&environment, &overrides),
+        (&environment, given.options()),
     )
     .await?;
     stores.check().await?;

@@ -2,8 +2,12 @@
 //! and where the built-in ASR simulator listens when it stands in for the real service.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use app_manifest::{App, VariableError, Variables};
+use app_manifest::{App, EnvFile, GivenError, GivenVariables, VariableError, Variables};
+
+use crate::cli::RunOptions;
+use crate::store_settings;
 
 /// The variables of the simulator that take its place in the app, where the app declares them.
 const ASR_URL: &str = "asr_ws_url";
@@ -24,6 +28,59 @@ pub struct StoreKinds {
 
 /// Values given by whoever starts the host, from the command line.
 pub type Overrides = BTreeMap<String, String>;
+
+/// The names of the host's own settings, in lower case, as `--variable` has them.
+fn host_settings() -> impl Iterator<Item = String> {
+    let of_stores = store_settings::NAMES.iter().copied();
+    let of_blobs = blob_store::SETTINGS.iter().map(|setting| setting.name);
+    of_stores.chain(of_blobs).map(str::to_ascii_lowercase)
+}
+
+/// What was given for the app's variables and the host's settings, by options, in the environment, and in a
+/// `.env` file, which is beside the manifest if no option names another one. Files that values name are read.
+///
+/// # Errors
+/// A file cannot be used, or a value is no text.
+pub fn given(
+    app: &App,
+    app_dir: &Path,
+    options: &RunOptions,
+) -> Result<GivenVariables, GivenError> {
+    let env_file = match &options.env_file {
+        Some(path) => EnvFile::Named(path.clone()),
+        None => EnvFile::IfThere(app_dir.join(EnvFile::NAME)),
+    };
+    let settings: Vec<String> = host_settings().collect();
+    let names = app.variables.keys().chain(&settings).map(String::as_str);
+    let environment = |name: &str| std::env::var_os(name);
+    let given = GivenVariables::read(names, &options.variable, environment, &env_file)?;
+    if !given.unknown_in_file().is_empty() {
+        tracing::warn!(
+            file = %env_file.path().display(),
+            names = given.unknown_in_file().join(", "),
+            "the file sets names that are no variable of the app and no setting of a store: they are \
+             ignored. Options of the host are read from the environment only"
+        );
+    }
+    let elsewhere = Path::new(EnvFile::NAME);
+    if options.env_file.is_none() && elsewhere.exists() && !env_file.path().exists() {
+        tracing::warn!(
+            "the .env file of the working directory is ignored: put it beside the manifest ({}), or name it \
+             with --env-file",
+            env_file.path().display()
+        );
+    }
+    Ok(given)
+}
+
+/// The overrides of the app's variables: a setting of the host's need not be declared by it.
+pub fn of_app(app: &App, given: &Overrides) -> Overrides {
+    let settings: Vec<String> = host_settings().collect();
+    let is_the_apps = |name: &String| app.variables.contains_key(name) || !settings.contains(name);
+    let all = given.iter().filter(|(name, _)| is_the_apps(name));
+    all.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
 
 /// The value of a setting of the host's own, by its name in the environment: from the command line, else
 /// with `SPIN_VARIABLE_` before it, else as it is. The app need not declare it.
@@ -159,6 +216,20 @@ mod tests {
         assert_eq!(value("S3_BUCKET", &none).as_deref(), Some("spin"));
         assert_eq!(value("S3_REGION", &none).as_deref(), Some("plain"));
         assert_eq!(value("S3_PREFIX", &none), None);
+    }
+
+    #[test]
+    fn a_setting_of_the_hosts_can_be_an_option_and_need_not_be_the_apps() {
+        let app = app();
+        let of_app = |name: &str| {
+            let given = Overrides::from([(name.to_owned(), "b".to_owned())]);
+            resolve(&app, |_| None, &of_app(&app, &given), STORES, None)
+        };
+        assert_eq!(of_app("s3_bucket").unwrap().get("s3_bucket"), None);
+        assert_eq!(of_app("store_sync").unwrap().get("store_sync"), None);
+        assert_eq!(of_app("asr_ws_url").unwrap().get("asr_ws_url"), Some("b"));
+        let error = of_app("s3_buckte").unwrap_err().to_string();
+        assert!(error.contains("s3_buckte"), "{error}");
     }
 
     #[test]

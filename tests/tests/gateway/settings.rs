@@ -237,3 +237,89 @@ async fn an_empty_asr_key_means_no_invented_transcripts_where_keys_are_set() {
     let gateway = Gateway::start(settings).await;
     assert_eq!(gateway.get("/health").await.ok()["asr_enabled"], false);
 }
+
+const KEY: &str = "a-key-that-stands-in-a-file-only";
+
+/// The status that the list of sessions has for whoever shows this.
+async fn shown(gateway: &Gateway, key: &str) -> u16 {
+    let request = end_to_end::http::request("GET", "/v1/sessions", None);
+    let request = end_to_end::http::with_header(request, "x-api-key", key);
+    gateway.send(request).await.status
+}
+
+#[tokio::test]
+async fn a_value_that_names_a_file_is_its_content_however_it_is_given() {
+    let asr = Asr::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(at("keys"), format!("{KEY}\n")).unwrap();
+    std::fs::write(at("set.toml"), format!("gateway_api_keys = \"{KEY}\"\n")).unwrap();
+    std::fs::write(
+        at("set.json"),
+        format!("{{\"gateway_api_keys\": \"{KEY}\"}}"),
+    )
+    .unwrap();
+    std::fs::write(at(".env"), "GATEWAY_API_KEYS=@keys\n").unwrap();
+    let value = format!("@{}", at("keys"));
+    let plain = Settings::with_asr(&asr);
+    for (settings, options) in [
+        (
+            plain.clone(),
+            vec!["--variable".to_owned(), format!("gateway_api_keys={value}")],
+        ),
+        (
+            plain.clone(),
+            vec!["--variable".to_owned(), format!("@{}", at("set.toml"))],
+        ),
+        (
+            plain.clone(),
+            vec!["--variable".to_owned(), format!("@{}", at("set.json"))],
+        ),
+        (plain.clone().set("GATEWAY_API_KEYS", &value), vec![]),
+        (
+            plain.clone().set("SPIN_VARIABLE_GATEWAY_API_KEYS", &value),
+            vec![],
+        ),
+        (plain.clone(), vec!["--env-file".to_owned(), at(".env")]),
+    ] {
+        let arguments: Vec<&str> = options.iter().map(String::as_str).collect();
+        let gateway = Gateway::start_with_options(settings, &arguments).await;
+        assert_eq!(shown(&gateway, KEY).await, 200, "{options:?}");
+        for wrong in [value.as_str(), "@keys", "nothing"] {
+            assert_eq!(shown(&gateway, wrong).await, 401, "{wrong}: {options:?}");
+        }
+        let log = gateway.log();
+        assert!(!log.contains(KEY), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_and_a_key_that_is_the_name_of_one_end_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let value = format!("@{}", file.display());
+    let variable = format!("gateway_api_keys={value}");
+    let given = ["--variable", variable.as_str()];
+    let (_, said) = refused(&[], &given).await;
+    for part in [
+        "--variable gateway_api_keys",
+        "keys cannot be read: No such file",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(said.matches("os error 2").count(), 1, "{said}");
+    std::fs::write(&file, format!("{KEY}\u{0}").repeat(3_000)).unwrap();
+    let (_, said) = refused(&[("GATEWAY_API_KEYS", &value)], &[]).await;
+    assert!(
+        said.contains("GATEWAY_API_KEYS in the environment"),
+        "{said}"
+    );
+    assert!(
+        said.contains("larger than 65536 bytes") && !said.contains(KEY),
+        "{said}"
+    );
+    let path = "/run/secrets/gateway_api_keys";
+    let with_asr = ("ALIYUN_DASHSCOPE_API_KEY", "a-key");
+    let (_, said) = refused(&[("GATEWAY_API_KEYS", path), with_asr], &[]).await;
+    assert!(said.contains("looks like the name of a file"), "{said}");
+}

@@ -139,6 +139,19 @@ impl Key {
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("has a key with characters that are not visible ASCII");
         }
+        // Before its length, which would only be about the name of the file.
+        if key.starts_with('@') {
+            return Err(
+                "begins with @, as the name of a file does: have the host read it as the whole value \
+                 (GATEWAY_API_KEYS=@FILE), or make another key",
+            );
+        }
+        if names_a_file(key) {
+            return Err(
+                "has a key that looks like the name of a file: write @ before it to have the file read, or \
+                 make another key",
+            );
+        }
         if key.len() < MIN_KEY_CHARS {
             return Err("has a key of less than 16 characters");
         }
@@ -159,6 +172,19 @@ impl Key {
     pub(crate) fn sign(&self, text: &str) -> [u8; 32] {
         mac(&self.signing, text.as_bytes())
     }
+}
+
+/// Whether a text is a path rather than a key: what stands for a file is known to whoever can look at the
+/// machine. A key in Base64 may begin with a slash, but hardly ever has neither `+` nor `=`.
+fn names_a_file(key: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-~\\".contains(&byte);
+    let begins = ["/", "./", "../", "~/", "\\", ".\\", "..\\"];
+    let has_extension = || {
+        let last = key.rsplit(['/', '\\']).next().unwrap_or_default();
+        key.contains(['/', '\\']) && last.contains('.')
+    };
+    key.bytes().all(is_plain)
+        && (begins.iter().any(|begin| key.starts_with(begin)) || has_extension())
 }
 
 /// Several scopes are as much as the greatest of them: each includes those before it.
@@ -244,6 +270,11 @@ mod tests {
             // No key would mean that everybody may come in.
             (",".to_owned(), "entry 1 is missing: there are only sep"),
             (" ,\n, ".to_owned(), "entry 1 is missing: there are onl"),
+            (
+                "@/run/secrets/keys".to_owned(),
+                "entry 1 begins with @, as the name",
+            ),
+            (format!("{A} a:read:@keys"), "entry 2 begins with @"),
             ("é".repeat(16), "entry 1 has a key with characters"),
             ("k".repeat(257), "entry 1 has a key of more than 256"),
         ] {
@@ -253,6 +284,33 @@ mod tests {
         let many: Vec<String> = (0..=MAX_KEYS).map(|n| format!("{A}{n}")).collect();
         assert!(wrong(&many.join(",")).starts_with("entry 65 is one more"));
         assert!(Keys::parse(&many[1..].join(",")).is_ok());
+    }
+
+    #[test]
+    fn the_name_of_a_file_is_no_key() {
+        for path in [
+            "/run/secrets/gateway_api_keys",
+            "./secrets/gateway-keys",
+            "../../etc/gateway/keys",
+            "~/.config/gateway/keys",
+            "secrets/gateway-keys.txt",
+            "/k",
+            "..\\secrets\\gateway-keys",
+        ] {
+            for entry in [path.to_owned(), format!("desk:write:{path}")] {
+                let wrong = wrong(&entry);
+                let said = "entry 1 has a key that looks like the name of a file";
+                assert!(wrong.starts_with(said), "{path}: {wrong}");
+            }
+        }
+        for key in [
+            "/kq6Zl3b1cJ9Yf0aRZbXo2T7vW4uE8nS5dHgPqLmKtI=",
+            "kq6Zl/b1cJ9Yf0aRZbXo2T7vW4uE8nS5dHgPqLmKtI",
+            "key.with.dots.and-more",
+            "a/b.c+d/e.f$g/h.i",
+        ] {
+            assert!(Keys::parse(key).is_ok(), "{key}");
+        }
     }
 
     #[test]

@@ -51,6 +51,20 @@ wins), or `--variable name=value`, which wins over both:
 ASR_MODEL=fun-asr-realtime ASR_MAX_SENTENCE_SILENCE=800 cargo up
 ```
 
+A value `@FILE` is the content of that file, of at most 64 KiB, without the end of its last line: secrets
+need not be on a command line or in the environment. `--variable @FILE.toml` (or `.json`) gives several, texts
+by their names in lower case. A file that is missing, empty or too large ends the start with its name.
+
+```sh
+GATEWAY_API_KEYS=@/run/secrets/keys cargo up -- --variable aliyun_dashscope_api_key=@/run/secrets/asr
+```
+
+A file `.env` beside `spin.toml` is read too, as Spin reads it (`NAME=value` in each line), for names that the
+environment does not have; `--env-file` names another one. It is for these settings and those of the stores
+([r2.md](r2.md), [redis.md](redis.md), [durability.md](durability.md)), not for options of the host; a name
+in it that is none of them is named in the log. A relative `@FILE` in it is beside it, anywhere else in the
+working directory.
+
 All are read and checked before the host takes a request. White space around a value does not count; a
 value that is empty counts as not set. A value that is not allowed ends the start with status 1 and a
 line on standard error for each such setting: its name, its value, what is allowed.

@@ -128,12 +128,17 @@ impl Rule for Key {
     type Value = Secret;
 
     fn words(&self) -> String {
-        format!("nothing, or a key of at most {MAX_KEY_CHARS} visible ASCII characters")
+        format!(
+            "nothing, or a key of at most {MAX_KEY_CHARS} visible ASCII characters, not beginning with `@`"
+        )
     }
 
     fn parse(&self, text: &str) -> Option<Secret> {
-        (text.len() <= MAX_KEY_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic()))
-            .then(|| Secret::new(text))
+        // What begins with @ names a file that nobody has read.
+        (text.len() <= MAX_KEY_CHARS
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+            && !text.starts_with('@'))
+        .then(|| Secret::new(text))
     }
 }
 
@@ -404,6 +409,7 @@ mod tests {
         assert!(Key.parse("").is_some_and(|key| key.is_empty()));
         assert!(Key.parse("sk-1").is_some_and(|key| key.expose() == "sk-1"));
         assert!(Key.parse("a b").is_none() && Key.parse("clé").is_none());
+        assert!(Key.parse("@/run/secrets/key").is_none() && Key.parse("a@b").is_some());
         assert!(Key.parse(&"k".repeat(MAX_KEY_CHARS)).is_some());
         assert!(Key.parse(&"k".repeat(MAX_KEY_CHARS + 1)).is_none());
     }

@@ -1,6 +1,7 @@
 //! Who can reach the ports: on which addresses they listen, and with which certificate. An app without
 //! keys does for everybody what it is asked to do, so it is kept to this machine, and its figures with it.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
@@ -104,6 +105,26 @@ pub async fn addresses(
         None => {}
     }
     Ok(addresses)
+}
+
+/// Why a port could not be had, and what to do.
+pub fn not_bound(port: Port, listen: &str, error: std::io::Error) -> anyhow::Error {
+    let option = port.option();
+    let why = match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "another program listens there, maybe another gateway: stop it, or choose another port with {option}"
+        ),
+        ErrorKind::AddrNotAvailable => format!(
+            "this machine has no such address: choose one of its own with {option}, such as 127.0.0.1:3000, or \
+             0.0.0.0:3000 for all"
+        ),
+        ErrorKind::PermissionDenied => format!(
+            "only the administrator may take this port: choose one from 1024 on with {option}, or give the \
+             program the right to (CAP_NET_BIND_SERVICE)"
+        ),
+        _ => format!("choose another address with {option}"),
+    };
+    anyhow::Error::from(error).context(format!("cannot listen on {listen}: {why}"))
 }
 
 /// Whether only this machine can reach it. An IPv4 address may come dressed as an IPv6 one.
@@ -214,6 +235,38 @@ mod tests {
     #[tokio::test]
     async fn an_app_that_asks_for_no_keys_listens_anywhere() {
         listens(&app(""), "0.0.0.0:80", &[], "").await.unwrap();
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_had_is_told_with_what_to_do() {
+        for (kind, port, part) in [
+            (
+                ErrorKind::AddrInUse,
+                Port::App,
+                "another program listens there",
+            ),
+            (ErrorKind::AddrNotAvailable, Port::App, "no such address"),
+            (
+                ErrorKind::PermissionDenied,
+                Port::Figures,
+                "from 1024 on with --metrics-listen",
+            ),
+            (
+                ErrorKind::Other,
+                Port::App,
+                "choose another address with --listen",
+            ),
+        ] {
+            let said = not_bound(port, "192.0.2.1:80", kind.into()).to_string();
+            assert!(
+                said.starts_with("cannot listen on 192.0.2.1:80: "),
+                "{said}"
+            );
+            assert!(
+                said.contains(part) && said.contains(port.option()),
+                "{said}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ mod composition;
 mod doors;
 mod engine;
 mod errors;
+mod failure;
 mod figures;
 mod host_id;
 mod hosts;
@@ -78,7 +79,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // On standard error even when the log is switched off.
-            outputs.log.line(&format!("error: {error:#}"));
+            outputs
+                .log
+                .line(&format!("error: {}", failure::told(&error)));
             match error.downcast_ref::<builds::BuildError>() {
                 Some(failed) => ExitCode::from(failed.exit_code()),
                 None => ExitCode::FAILURE,

@@ -125,9 +125,9 @@ impl Apart {
     /// # Errors
     /// None of them can be had.
     pub async fn bind(listen: &str, addresses: &[SocketAddr]) -> anyhow::Result<Self> {
-        let listener = Listener::bind(addresses).await.with_context(|| {
-            format!("cannot listen on {listen}: choose another address with --metrics-listen")
-        })?;
+        let listener = Listener::bind(addresses)
+            .await
+            .map_err(|error| doors::not_bound(doors::Port::Figures, listen, error))?;
         let address = listener
             .local_addr()
             .context("cannot read the address that was bound")?;

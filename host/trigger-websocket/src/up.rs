@@ -77,12 +77,9 @@ pub async fn run(
         has_metrics_port: options.metrics_listen.is_some(),
         has_simulator: simulated.is_some(),
     })?;
-    let mut listener = Listener::bind(reach.as_slice()).await.with_context(|| {
-        format!(
-            "cannot listen on {}: choose another address with --listen",
-            options.listen
-        )
-    })?;
+    let mut listener = Listener::bind(reach.as_slice())
+        .await
+        .map_err(|error| doors::not_bound(Port::App, &options.listen, error))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     if let Some(tls) = tls {
         listener = listener.with_tls(tls);

@@ -39,7 +39,14 @@ impl Address {
     /// Reads an URL as Spin and the redis crate do. The error says what is wrong with it and never repeats
     /// it: it may hold a password.
     pub(super) fn parse(text: &str, ca_file: Option<&Path>) -> Result<Self, String> {
-        let url = Url::parse(text).map_err(|error| format!("url: {error}"))?;
+        if let Some((character, code)) = ends_the_password(text) {
+            return Err(format!(
+                "url: the user or the password has a {character}, which ends it there: write {code} instead"
+            ));
+        }
+        let url = Url::parse(text).map_err(|error| {
+            format!("url: {error}; write redis://user:password@host:port/database")
+        })?;
         if url.fragment().is_some() {
             return Err(
                 "url: a server's certificate is always verified; remove the #...".to_owned(),
@@ -119,6 +126,20 @@ impl Address {
     }
 }
 
+/// The character before the host that does not belong there as it is, with what stands for it in an URL.
+fn ends_the_password(text: &str) -> Option<(char, &'static str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    // What comes behind the scheme of a socket is its path.
+    let login = match scheme {
+        "redis" | "rediss" => rest.rsplit_once('@')?.0,
+        _ => return None,
+    };
+    let codes = [('#', "%23"), ('/', "%2F"), ('?', "%3F")];
+    codes
+        .into_iter()
+        .find(|(character, _)| login.contains(*character))
+}
+
 fn server_name(host: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(host.to_owned())
         .map_err(|_| format!("url: {host} is no name that a certificate could have"))
@@ -164,6 +185,14 @@ mod tests {
         assert_eq!(shown("rediss://:hush@h"), "rediss://h:6379/0");
         assert_eq!(shown("redis://[::1]"), "redis://[::1]:6379/0");
         assert_eq!(shown("unix:///run/r.sock?pass=hush"), "unix:///run/r.sock");
+        for (url, password) in [
+            ("redis://:hu@sh@h", "hu@sh"),
+            ("redis://:h%23%2F%3F%40@h", "h#/?@"),
+        ] {
+            let address = Address::parse(url, None).unwrap();
+            assert_eq!(address.login.password(), Some(password), "{url}");
+            assert_eq!(address.shown, "redis://h:6379/0");
+        }
         let address = Address::parse("redis://user:hu%3Ash@h/3", None).unwrap();
         assert_eq!(address.login.password(), Some("hu:sh"));
         assert_eq!(
@@ -180,6 +209,15 @@ mod tests {
             ("redis://:hush@h/x", "database number"),
             ("rediss://:hush@h/#insecure", "certificate"),
             ("redis://:hush@h?protocol=hush", "rotocol"),
+            ("redis://:hu#sh@h", "a #, which ends it there: write %23"),
+            (
+                "rediss://user:hu/sh@h:1/2",
+                "a /, which ends it there: write %2F",
+            ),
+            (
+                "redis://:hush?hush@h",
+                "a ?, which ends it there: write %3F",
+            ),
         ] {
             let Err(error) = Address::parse(url, None) else {
                 panic!("{url}")

@@ -13,6 +13,7 @@ use interview_session::reply::{Ack, CaptureAck, Closing, ErrorReply, Pong, Ready
 use interview_session::role::{ByRole, StreamRole};
 use interview_session::seq::Seq;
 use interview_session::stored::{self, Damaged, to_json};
+use interview_session::storing::NotStored;
 
 use crate::bindings::interview::gateway::finalization;
 use crate::bindings::interview::gateway::session_state;
@@ -155,10 +156,9 @@ impl Stream<'_> {
             self.counted.chunk(ChunkStatus::Refused);
             error.to_string()
         })?;
-        let again = || format!("chunk {seq} could not be stored: send it again");
-        if !self.storing.goes_on() {
+        if let Some(why) = self.storing.ends() {
             self.counted.chunk(ChunkStatus::Failed);
-            return Err(again());
+            return Err(why.detail(seq));
         }
         let fresh = self.settings.bridge.enabled.then(|| pcm.clone());
         let object = finalization::Chunk {
@@ -172,12 +172,18 @@ impl Stream<'_> {
         let put = finalization::put_chunk(object, pcm).await;
         self.storing.took(began.elapsed());
         let key = put.map_err(|error| {
-            if matches!(error, finalization::Error::Unavailable(_)) {
-                self.storing.failed();
+            let why = match &error {
+                finalization::Error::Full(_) => NotStored::Full,
+                finalization::Error::Unavailable(_) | finalization::Error::Refused(_) => {
+                    NotStored::Failed
+                }
+            };
+            if !matches!(error, finalization::Error::Refused(_)) {
+                self.storing.failed(why);
             }
             self.counted.chunk(ChunkStatus::Failed);
             self.log(&format!("chunk {seq} could not be stored: {error:?}"));
-            again()
+            why.detail(seq)
         })?;
         // Only now: what is not stored is not sent to the ASR service either.
         if let Some(pcm) = fresh {

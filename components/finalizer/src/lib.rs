@@ -138,6 +138,7 @@ fn role(role: wit_types::StreamRole) -> StreamRole {
 fn error(error: blobs::Error) -> Error {
     match error {
         blobs::Error::Unavailable(why) => Error::Unavailable(why),
+        blobs::Error::Full(why) => Error::Full(why),
         blobs::Error::Refused(why) => Error::Refused(why),
     }
 }

@@ -74,7 +74,7 @@ async fn read(
 
 fn unreadable(id: &SessionId, error: finalization::Error) -> ApiError {
     match error {
-        finalization::Error::Unavailable(why) => {
+        finalization::Error::Unavailable(why) | finalization::Error::Full(why) => {
             eprintln!("session={id} result.json cannot be read: {why}");
             ApiError::new(503, "result.json cannot be read: try again")
         }

@@ -164,5 +164,16 @@ impl<'a> File<'a> {
 
 fn not_written(id: &SessionId, error: &finalization::Error) -> ApiError {
     eprintln!("session={id} result.json could not be written: {error:?}");
-    ApiError::new(503, "result.json could not be written: finalize again")
+    ApiError::new(
+        503,
+        match error {
+            finalization::Error::Full(_) => {
+                "result.json could not be written: the gateway has no space left for it: finalize again once its \
+                 operator has made room"
+            }
+            finalization::Error::Unavailable(_) | finalization::Error::Refused(_) => {
+                "result.json could not be written: finalize again"
+            }
+        },
+    )
 }

@@ -19,7 +19,7 @@ use crate::letter_case;
 use crate::metadata::Description;
 use crate::removal;
 use crate::upload::Parts;
-use crate::{BlobError, MAX_OBJECT_BYTES, Object, Stored, Sync};
+use crate::{BlobError, MAX_OBJECT_BYTES, Object, PROBE_BYTES, Stored, Sync};
 
 /// The file's attribute with its [`Description`].
 const ATTRIBUTE: &str = "user.object";
@@ -36,7 +36,7 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) fn open(root: &Path, sync: Sync) -> Result<Self, BlobError> {
         flush::make_directory(root, sync).map_err(|error| {
-            BlobError::Unavailable(format!("the directory {}: {error}", root.display()))
+            BlobError::of_system(&format!("the directory {}", root.display()), &error)
         })?;
         letter_case::check(root)?;
         let store = LocalFileSystem::new_with_prefix(root)?.with_fsync(sync == Sync::Power);
@@ -50,6 +50,18 @@ impl Directory {
 
     pub(crate) fn place(&self) -> String {
         self.root.display().to_string()
+    }
+
+    /// Writes a file that is no object, reads it, and removes it.
+    pub(crate) async fn probe(&self) -> Result<(), BlobError> {
+        let root = Arc::clone(&self.root);
+        blocking(move || {
+            probe(&root).map_err(|error| {
+                let what = format!("the directory {} cannot be used", root.display());
+                BlobError::of_system(&what, &error)
+            })
+        })
+        .await
     }
 
     pub(crate) async fn put(
@@ -298,6 +310,19 @@ impl Upload {
         self.directory.describe(&self.key, self.description).await;
         Ok(())
     }
+}
+
+/// No key has a `#`; other processes write theirs.
+fn probe(root: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(root)?;
+    let file = root.join(format!("#probe-{}", std::process::id()));
+    let content = vec![0x5a; PROBE_BYTES];
+    let checked = std::fs::write(&file, &content).and_then(|()| std::fs::read(&file));
+    let removed = std::fs::remove_file(&file);
+    if checked? != content {
+        return Err(io::Error::other("what was written is not what is read"));
+    }
+    removed
 }
 
 fn removal_error(error: io::Error) -> BlobError {

@@ -57,6 +57,9 @@ pub use upload::{MAX_UPLOAD_BYTES, PART_BYTES};
 /// The largest content of an object, in bytes. It is held in memory while it is stored or read.
 pub const MAX_OBJECT_BYTES: usize = 64 * 1024 * 1024;
 
+/// What [`BlobStore::probe`] writes, in bytes: as much as a second of audio.
+pub const PROBE_BYTES: usize = 32_000;
+
 /// An object with what was stored beside its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
@@ -174,6 +177,18 @@ impl BlobStore {
         match &self.0 {
             Backend::Directory(_) => Ok(()),
             Backend::S3(s3) => s3.check().await,
+        }
+    }
+
+    /// Whether something can be stored: writes [`PROBE_BYTES`] where no object is, reads them, and removes
+    /// them.
+    ///
+    /// # Errors
+    /// As for [`BlobStore::put`]: [`BlobError::Refused`] when it may not be written.
+    pub async fn probe(&self) -> Result<(), BlobError> {
+        match &self.0 {
+            Backend::Directory(directory) => directory.probe().await,
+            Backend::S3(s3) => s3.probe().await,
         }
     }
 

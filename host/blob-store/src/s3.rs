@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 use crate::key::{self, MAX_KEY_BYTES};
 use crate::metadata::Description;
-use crate::{BlobError, MAX_OBJECT_BYTES, Object, Stored};
+use crate::{BlobError, MAX_OBJECT_BYTES, Object, PROBE_BYTES, Stored};
 use attempts::Attempts;
 use conditions::Conditions;
 use connector::Connector;
@@ -127,6 +127,30 @@ impl S3 {
         let below = format!("{}{NOBODY}", self.0.prefix);
         self.list_page(&below, None, 1, deadline).await?;
         Ok(())
+    }
+
+    /// Does with an object that is nobody's what the access key must be allowed to do with others.
+    pub(crate) async fn probe(&self) -> Result<(), BlobError> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random)
+            .map_err(|error| BlobError::Unavailable(format!("no randomness: {error}")))?;
+        let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = format!("{}{NOBODY}{name}", self.0.prefix);
+        let location = Location::parse(&key)
+            .map_err(|error| BlobError::Refused(format!("the key {key:?}: {error}")))?;
+        let content = Bytes::from(vec![0x5a; PROBE_BYTES]);
+        self.put_whole(&location, content.clone(), Attributes::new())
+            .await?;
+        let read = self.read(&location, GetOptions::default()).await;
+        // Whatever was read: nothing is left.
+        let removed = self.delete_page(vec![location]).await;
+        let read = absent_is_none(read)?.map(|(content, _)| content);
+        if read != Some(content) {
+            return Err(BlobError::Unavailable(
+                "GET: what was written is not what is read".to_owned(),
+            ));
+        }
+        removed.map(drop)
     }
 
     pub(crate) async fn put(

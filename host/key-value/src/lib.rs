@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use error::KvError;
 pub use limits::{
     BUSY_TIMEOUT, HEARTBEAT, IN_FLIGHT, MAX_BATCH_ENTRIES, MAX_KEY_BYTES, MAX_RECONNECT_PAUSE,
-    MAX_VALUE_BYTES, PAGE_KEYS, PRESENCE, READERS,
+    MAX_VALUE_BYTES, PAGE_KEYS, PRESENCE, PROBE_BYTES, READERS,
 };
 pub use redis::{Claim, Lost, MAX_PREFIX_BYTES, RedisSettings, RedisStore};
 pub use sqlite::{Durability, SqliteStore};
@@ -99,6 +99,13 @@ pub trait KeyValue: Send + Sync {
         expected: Option<&'a [u8]>,
         new: &'a [u8],
     ) -> Answer<'a, Swap>;
+
+    /// Whether the store is there, as far as can be seen without writing: the file is in its place, the
+    /// server is connected. Cheap enough to be asked every second.
+    fn check(&self) -> Answer<'_, ()>;
+
+    /// Whether something can be stored: writes [`PROBE_BYTES`] where no app sees them, and removes them.
+    fn probe(&self) -> Answer<'_, ()>;
 
     /// This store, with `set`, `delete`, `set_many` and `delete_many` done only while the claim is held:
     /// else they are [`KvError::ClaimLost`]. None: nobody shares this store, claims are of no use.

@@ -14,6 +14,9 @@ pub const MAX_BATCH_ENTRIES: usize = 10_000;
 /// The most keys of one page of a listing.
 pub const PAGE_KEYS: usize = 1000;
 
+/// What [`crate::KeyValue::probe`] writes, in bytes: more than the records of one batch mostly are.
+pub const PROBE_BYTES: usize = 32 * 1024;
+
 /// How many reads of one store can run at a time; more wait for one of them.
 pub const READERS: usize = 4;
 

@@ -19,7 +19,7 @@ use ::redis::{Cmd, FromRedisValue, Value, cmd};
 pub use claims::{Claim, Lost};
 
 use crate::checks::{check_entries, check_key, check_keys, check_value};
-use crate::limits::PAGE_KEYS;
+use crate::limits::{PAGE_KEYS, PROBE_BYTES};
 use crate::{Answer, Entry, KeyPage, KeyValue, KvError, Swap};
 use address::Address;
 use link::{Again, Link, Plan, Run};
@@ -344,6 +344,30 @@ impl KeyValue for RedisStore {
                     Ok(Swap::Differs(current))
                 }
             }
+        })
+    }
+
+    fn check(&self) -> Answer<'_, ()> {
+        Box::pin(std::future::ready(self.link.check()))
+    }
+
+    fn probe(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let value = vec![0; PROBE_BYTES];
+            let key = || vec![format!("#{}probe/{}", self.prefix, self.run)];
+            for (script, keys, arguments) in [
+                (Script::SetMany, key(), vec![value.as_slice()]),
+                (Script::DeleteMany, key(), Vec::new()),
+            ] {
+                let run = Run {
+                    script,
+                    claim: None,
+                    keys,
+                    arguments,
+                };
+                self.link.run(&run, Again::Yes).await?;
+            }
+            Ok(())
         })
     }
 

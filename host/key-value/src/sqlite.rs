@@ -1,18 +1,19 @@
 //! The store in a SQLite file with Spin's schema.
 
 mod connection;
+mod connections;
+mod names;
 mod patience;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::checks::{check_entries, check_key, check_keys, check_value};
-use crate::limits::{PAGE_KEYS, READERS};
+use crate::limits::{PAGE_KEYS, PROBE_BYTES};
 use crate::{Answer, Entry, KeyPage, KeyValue, KvError, Swap};
 use connection::File;
+use connections::Connections;
 
 const GET: &str = "SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?2";
 const EXISTS: &str = "SELECT 1 FROM spin_key_value WHERE store = ?1 AND key = ?2";
@@ -35,16 +36,17 @@ pub enum Durability {
     Full,
 }
 
+/// Whose probes are: no store of an app is called so.
+const PROBE_STORE: &str = "#probe";
+
 /// A store in a file with Spin's schema (several stores can share a file).
 ///
-/// One connection writes, [`READERS`] read: reads do not wait for writes. Values that were read after
-/// a write returned are at least as new as that write.
+/// Reads do not wait for writes. Values that were read after a write returned are at least as new as that
+/// write. A file that is deleted or replaced while it is open is noticed by each call: none says that
+/// something is stored where the next start does not find it.
 pub struct SqliteStore {
     store: String,
-    file: File,
-    writer: Mutex<Connection>,
-    readers: Vec<Mutex<Connection>>,
-    next_reader: AtomicUsize,
+    connections: Connections,
 }
 
 impl SqliteStore {
@@ -55,82 +57,10 @@ impl SqliteStore {
     /// [`KvError::Unavailable`], [`KvError::Busy`] and [`KvError::Damaged`] (the file is something
     /// else than a SQLite database).
     pub fn open(path: &Path, store_name: &str, durability: Durability) -> Result<Self, KvError> {
-        let file = File::new(path);
-        file.create_directory()?;
-        let writer = file.writer(durability)?;
-        let readers = (0..READERS)
-            .map(|_| Ok(Mutex::new(file.reader()?)))
-            .collect::<Result<_, KvError>>()?;
         Ok(Self {
             store: store_name.to_owned(),
-            file,
-            writer: Mutex::new(writer),
-            readers,
-            next_reader: AtomicUsize::new(0),
+            connections: Connections::open(File::new(path), durability)?,
         })
-    }
-
-    /// A transaction that is rolled back when dropped leaves the connection as it was, so a lock
-    /// poisoned by a panic is as good as any.
-    fn writer(&self) -> MutexGuard<'_, Connection> {
-        patience::lock(&self.writer)
-    }
-
-    /// A reader that is free, or else the one whose turn it is to be waited for.
-    fn reader(&self) -> MutexGuard<'_, Connection> {
-        let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
-        for offset in 0..self.readers.len() {
-            match self.readers[(turn.wrapping_add(offset)) % self.readers.len()].try_lock() {
-                Ok(reader) => return reader,
-                Err(TryLockError::Poisoned(reader)) => return reader.into_inner(),
-                Err(TryLockError::WouldBlock) => {}
-            }
-        }
-        patience::lock(&self.readers[turn % self.readers.len()])
-    }
-
-    fn read<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
-    ) -> Result<T, KvError> {
-        work(&self.reader()).map_err(|error| self.file.explain(error))
-    }
-
-    /// Several statements that see the file at one moment.
-    fn read_snapshot<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
-    ) -> Result<T, KvError> {
-        let mut connection = self.reader();
-        let explain = |error| self.file.explain(error);
-        let transaction = connection.transaction().map_err(explain)?;
-        let answer = work(&transaction).map_err(explain)?;
-        transaction.finish().map_err(explain)?;
-        Ok(answer)
-    }
-
-    /// One statement that writes; SQLite makes it a transaction.
-    fn write<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
-    ) -> Result<T, KvError> {
-        work(&self.writer()).map_err(|error| self.file.explain(error))
-    }
-
-    /// Several statements that are done all or not at all, alone on the file: `IMMEDIATE` takes the
-    /// file's write lock before anything is read.
-    fn write_atomically<T>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
-    ) -> Result<T, KvError> {
-        let mut connection = self.writer();
-        let explain = |error| self.file.explain(error);
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(explain)?;
-        let answer = work(&transaction).map_err(explain)?;
-        transaction.commit().map_err(explain)?;
-        Ok(answer)
     }
 
     /// How far SQLite waits for the disk when something is written: its `PRAGMA synchronous`, 1 for `NORMAL`
@@ -139,10 +69,7 @@ impl SqliteStore {
     /// # Errors
     /// As any read.
     pub fn synchronous(&self) -> Result<i64, KvError> {
-        let asked = self
-            .writer()
-            .pragma_query_value(None, "synchronous", |row| row.get(0));
-        asked.map_err(|error| self.file.explain(error))
+        self.connections.synchronous()
     }
 
     fn get_by(&self, connection: &Connection, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
@@ -174,26 +101,29 @@ impl SqliteStore {
     /// See [`KeyValue::get`].
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         check_key(key)?;
-        self.read(|connection| self.get_by(connection, key))
+        self.connections
+            .read(|connection| self.get_by(connection, key))
     }
 
     /// See [`KeyValue::set`].
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), KvError> {
         check_key(key)?;
         check_value(value)?;
-        self.write(|connection| self.set_by(connection, key, value))
+        self.connections
+            .write(|connection| self.set_by(connection, key, value))
     }
 
     /// See [`KeyValue::delete`].
     pub fn delete(&self, key: &str) -> Result<(), KvError> {
         check_key(key)?;
-        self.write(|connection| self.delete_by(connection, key))
+        self.connections
+            .write(|connection| self.delete_by(connection, key))
     }
 
     /// See [`KeyValue::exists`].
     pub fn exists(&self, key: &str) -> Result<bool, KvError> {
         check_key(key)?;
-        self.read(|connection| {
+        self.connections.read(|connection| {
             connection
                 .prepare_cached(EXISTS)?
                 .exists((&self.store, key))
@@ -204,7 +134,7 @@ impl SqliteStore {
     pub fn list_keys(&self, cursor: Option<&str>) -> Result<KeyPage, KvError> {
         // One more than a page holds tells whether there is a next one.
         let limit = PAGE_KEYS as i64 + 1;
-        let mut keys: Vec<String> = self.read(|connection| match cursor {
+        let mut keys: Vec<String> = self.connections.read(|connection| match cursor {
             None => connection
                 .prepare_cached(FIRST_KEYS)?
                 .query_map((&self.store, limit), |row| row.get(0))?
@@ -223,7 +153,7 @@ impl SqliteStore {
     /// See [`KeyValue::get_many`].
     pub fn get_many(&self, keys: &[String]) -> Result<Vec<Entry>, KvError> {
         check_keys(keys)?;
-        self.read_snapshot(|connection| {
+        self.connections.read_snapshot(|connection| {
             keys.iter()
                 .map(|key| Ok((key.clone(), self.get_by(connection, key)?)))
                 .collect()
@@ -236,7 +166,7 @@ impl SqliteStore {
         if entries.is_empty() {
             return Ok(());
         }
-        self.write_atomically(|transaction| {
+        self.connections.write_atomically(|transaction| {
             entries
                 .iter()
                 .try_for_each(|(key, value)| self.set_by(transaction, key, value))
@@ -249,7 +179,7 @@ impl SqliteStore {
         if keys.is_empty() {
             return Ok(());
         }
-        self.write_atomically(|transaction| {
+        self.connections.write_atomically(|transaction| {
             keys.iter()
                 .try_for_each(|key| self.delete_by(transaction, key))
         })
@@ -258,25 +188,26 @@ impl SqliteStore {
     /// See [`KeyValue::increment`].
     pub fn increment(&self, key: &str, delta: i64) -> Result<i64, KvError> {
         check_key(key)?;
-        self.write_atomically(|transaction| {
-            let sum = match self.get_by(transaction, key)? {
-                None => Ok(delta),
-                Some(bytes) => match <[u8; 8]>::try_from(bytes.as_slice()) {
-                    Ok(bytes) => i64::from_le_bytes(bytes)
-                        .checked_add(delta)
-                        .ok_or("the sum does not fit in 64 bits"),
-                    Err(_) => Err("a number is stored as 8 bytes, little-endian"),
-                },
-            };
-            if let Ok(sum) = sum {
-                self.set_by(transaction, key, &sum.to_le_bytes())?;
-            }
-            Ok(sum)
-        })?
-        .map_err(|why| KvError::NotANumber {
-            key: key.to_owned(),
-            why,
-        })
+        self.connections
+            .write_atomically(|transaction| {
+                let sum = match self.get_by(transaction, key)? {
+                    None => Ok(delta),
+                    Some(bytes) => match <[u8; 8]>::try_from(bytes.as_slice()) {
+                        Ok(bytes) => i64::from_le_bytes(bytes)
+                            .checked_add(delta)
+                            .ok_or("the sum does not fit in 64 bits"),
+                        Err(_) => Err("a number is stored as 8 bytes, little-endian"),
+                    },
+                };
+                if let Ok(sum) = sum {
+                    self.set_by(transaction, key, &sum.to_le_bytes())?;
+                }
+                Ok(sum)
+            })?
+            .map_err(|why| KvError::NotANumber {
+                key: key.to_owned(),
+                why,
+            })
     }
 
     /// See [`KeyValue::compare_and_swap`].
@@ -288,13 +219,34 @@ impl SqliteStore {
     ) -> Result<Swap, KvError> {
         check_key(key)?;
         check_value(new)?;
-        self.write_atomically(|transaction| {
+        self.connections.write_atomically(|transaction| {
             let current = self.get_by(transaction, key)?;
             if current.as_deref() != expected {
                 return Ok(Swap::Differs(current));
             }
             self.set_by(transaction, key, new)?;
             Ok(Swap::Swapped)
+        })
+    }
+}
+
+impl SqliteStore {
+    /// See [`KeyValue::check`].
+    pub fn check(&self) -> Result<(), KvError> {
+        self.connections.check()
+    }
+
+    /// See [`KeyValue::probe`].
+    pub fn probe(&self) -> Result<(), KvError> {
+        let value = vec![0; PROBE_BYTES];
+        let names = (PROBE_STORE, self.store.as_str());
+        self.connections.write(|connection| {
+            let mut set = connection.prepare_cached(SET)?;
+            set.execute((names.0, names.1, &value)).map(drop)
+        })?;
+        self.connections.write(|connection| {
+            let mut delete = connection.prepare_cached(DELETE)?;
+            delete.execute(names).map(drop)
         })
     }
 }
@@ -345,6 +297,14 @@ impl KeyValue for SqliteStore {
     ) -> Answer<'a, Swap> {
         Box::pin(async move { self.compare_and_swap(key, expected, new) })
     }
+
+    fn check(&self) -> Answer<'_, ()> {
+        Box::pin(async move { self.check() })
+    }
+
+    fn probe(&self) -> Answer<'_, ()> {
+        Box::pin(async move { self.probe() })
+    }
 }
 
 #[cfg(test)]
@@ -353,6 +313,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::READERS;
 
     fn fresh() -> (tempfile::TempDir, SqliteStore) {
         let directory = tempfile::tempdir().unwrap();
@@ -367,6 +328,7 @@ mod tests {
         store.set("a", b"old").unwrap();
         // Fails as a full disk does.
         store
+            .connections
             .writer()
             .pragma_update(None, "max_page_count", 5)
             .unwrap();
@@ -389,6 +351,7 @@ mod tests {
         let other = Connection::open(directory.path().join("state.db")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         store
+            .connections
             .writer()
             .busy_timeout(Duration::from_millis(1))
             .unwrap();
@@ -407,9 +370,9 @@ mod tests {
     fn reads_use_another_reader_while_one_is_busy_and_wait_when_all_are() {
         let (_directory, store) = fresh();
         store.set("a", b"1").unwrap();
-        let mut busy: Vec<_> = (1..READERS).map(|_| store.reader()).collect();
+        let mut busy: Vec<_> = (1..READERS).map(|_| store.connections.reader()).collect();
         assert!(store.exists("a").unwrap());
-        busy.push(store.reader());
+        busy.push(store.connections.reader());
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| store.exists("a").unwrap());
             busy.clear();
@@ -420,6 +383,8 @@ mod tests {
     #[test]
     fn readers_cannot_write() {
         let (_directory, store) = fresh();
-        store.set_by(&store.reader(), "a", b"1").unwrap_err();
+        store
+            .set_by(&store.connections.reader(), "a", b"1")
+            .unwrap_err();
     }
 }

@@ -50,6 +50,15 @@ of_each_store! {
     pages_have_no_holes
     what_is_too_large_is_refused_and_nothing_is_stored
     nothing_is_done_before_it_is_awaited
+    a_probe_leaves_nothing_that_an_app_sees
+}
+
+async fn a_probe_leaves_nothing_that_an_app_sees(place: &Place) {
+    let store = place.open().await;
+    store.set("a", b"1").await.unwrap();
+    store.check().await.unwrap();
+    store.probe().await.unwrap();
+    assert_eq!(store.list_keys(None).await.unwrap().keys, ["a"]);
 }
 
 async fn values_are_set_read_and_removed(place: &Place) {

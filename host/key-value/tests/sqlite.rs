@@ -244,3 +244,166 @@ fn what_the_store_waits_for_is_as_it_was_asked_to() {
         assert_eq!(store.synchronous().unwrap(), mode);
     }
 }
+
+/// What the next start finds when the process ends now, as `kill -9` would end it.
+fn after_a_crash(path: &Path) -> (tempfile::TempDir, SqliteStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join(path.file_name().unwrap());
+    for suffix in ["", "-wal"] {
+        let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        if beside(path).exists() {
+            std::fs::copy(beside(path), beside(&copy)).unwrap();
+        }
+    }
+    let store = open(&copy);
+    (directory, store)
+}
+
+fn moved(path: &Path) -> PathBuf {
+    path.with_file_name("moved.db")
+}
+
+/// No call says that something is stored, or is there, that the next start does not find.
+fn is_refused(store: &SqliteStore) {
+    let refused = |error: KvError| {
+        assert!(
+            matches!(
+                error,
+                KvError::Unavailable { .. } | KvError::Unanswered { .. }
+            ),
+            "{error}"
+        );
+        let said = error.to_string();
+        assert!(
+            said.contains("deleted, moved or replaced") && said.contains("restart the gateway"),
+            "{said}"
+        );
+    };
+    refused(store.set("b", b"1").unwrap_err());
+    refused(store.set_many(&[entry("b", "1")]).unwrap_err());
+    refused(store.increment("n", 1).unwrap_err());
+    refused(store.compare_and_swap("a", None, b"1").unwrap_err());
+    refused(store.delete("a").unwrap_err());
+    refused(store.get("a").unwrap_err());
+    refused(store.get_many(&["a".to_owned()]).unwrap_err());
+    refused(store.list_keys(None).unwrap_err());
+    refused(store.check().unwrap_err());
+    refused(store.probe().unwrap_err());
+}
+
+#[test]
+fn a_file_that_is_deleted_or_replaced_takes_nothing_any_more() {
+    let deleted = |path: &Path| std::fs::remove_file(path).unwrap();
+    let replaced = |path: &Path| {
+        drop(open(&moved(path)));
+        std::fs::rename(moved(path), path).unwrap();
+    };
+    let folder_moved = |path: &Path| {
+        let folder = path.parent().unwrap();
+        std::fs::rename(folder, folder.with_file_name("away")).unwrap();
+    };
+    let changes: [&dyn Fn(&Path); 3] = [&deleted, &replaced, &folder_moved];
+    for change in changes {
+        let (_directory, path) = fresh();
+        let store = open(&path);
+        store.set("a", b"1").unwrap();
+        change(&path);
+        is_refused(&store);
+    }
+}
+
+#[test]
+fn the_first_call_after_that_is_refused_whichever_it_is() {
+    let first: [fn(&SqliteStore) -> Result<(), KvError>; 5] = [
+        |store| store.set("b", b"1"),
+        |store| store.set_many(&[entry("b", "1")]),
+        |store| store.get("a").map(drop),
+        |store| store.get_many(&["a".to_owned()]).map(drop),
+        SqliteStore::check,
+    ];
+    for call in first {
+        let (_directory, path) = fresh();
+        let store = open(&path);
+        store.set("a", b"1").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        call(&store).unwrap_err();
+    }
+}
+
+#[test]
+fn a_file_that_is_back_in_its_place_goes_on() {
+    let (_directory, path) = fresh();
+    let store = open(&path);
+    store.set("a", b"1").unwrap();
+    std::fs::rename(&path, moved(&path)).unwrap();
+    is_refused(&store);
+    std::fs::rename(moved(&path), &path).unwrap();
+    store.check().unwrap();
+    store.set("c", b"2").unwrap();
+    assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"1"[..]));
+    let (_copy, next) = after_a_crash(&path);
+    assert_eq!(next.get("c").unwrap().as_deref(), Some(&b"2"[..]));
+}
+
+#[test]
+fn what_is_acknowledged_is_kept_when_the_files_beside_are_deleted() {
+    for suffixes in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+        let (_directory, path) = fresh();
+        let store = open(&path);
+        store.set("before", b"1").unwrap();
+        let delete = || {
+            for suffix in suffixes {
+                std::fs::remove_file(format!("{}{suffix}", path.display())).unwrap();
+            }
+        };
+        delete();
+        store.set("after", b"2").unwrap();
+        let (_copy, next) = after_a_crash(&path);
+        for (key, value) in [("before", b"1"), ("after", b"2")] {
+            let found = next.get(key).unwrap();
+            assert_eq!(found.as_deref(), Some(&value[..]), "{key} {suffixes:?}");
+            assert_eq!(store.get(key).unwrap().as_deref(), Some(&value[..]));
+        }
+        // Also where nothing is written meanwhile.
+        delete();
+        store.check().unwrap();
+        let (_copy, next) = after_a_crash(&path);
+        assert!(next.exists("after").unwrap());
+        store.set("later", b"3").unwrap();
+        assert!(after_a_crash(&path).1.exists("later").unwrap());
+    }
+}
+
+/// A call may be refused while somebody deletes the files as fast as they are made; what it said is stored is.
+#[test]
+fn whatever_is_acknowledged_while_the_log_is_deleted_again_and_again_is_kept() {
+    const DELETIONS: usize = 200;
+    let (_directory, path) = fresh();
+    let store = Arc::new(open(&path));
+    let log = PathBuf::from(format!("{}-wal", path.display()));
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let store = Arc::clone(&store);
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let key = format!("{number}/{round}");
+                    while store.set(&key, b"1").is_err() {}
+                    // Refused, or there.
+                    assert!(store.exists(&key).unwrap_or(true), "{key}");
+                }
+            });
+        }
+        let mut deleted = 0;
+        while deleted < DELETIONS {
+            deleted += usize::from(std::fs::remove_file(&log).is_ok());
+            thread::yield_now();
+            if Arc::strong_count(&store) == 1 {
+                break;
+            }
+        }
+    });
+    // The last one may have come after the last call.
+    store.check().unwrap();
+    let (_copy, next) = after_a_crash(&path);
+    assert_eq!(next.list_keys(None).unwrap().keys.len(), THREADS * 50);
+}

@@ -2,6 +2,8 @@
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use listener::Body;
 
 /// The component failed; why is in the log only.
 pub fn internal() -> Response<&'static str> {
@@ -70,6 +72,20 @@ pub fn busy_address() -> Response<&'static str> {
         StatusCode::TOO_MANY_REQUESTS,
         r#"{"detail":"too many requests at once from this address: wait for answers, or try again later"}"#,
     ))
+}
+
+/// Nothing can be stored: what `/health` says then, to everybody.
+pub fn degraded(problem: &str) -> Response<Body> {
+    let body = serde_json::json!({
+        "status": "degraded",
+        "detail": format!("nothing can be stored: {problem}; the gateway's log says why"),
+    });
+    let response = again(answer(StatusCode::SERVICE_UNAVAILABLE, ""));
+    response.map(|_| {
+        Full::from(body.to_string())
+            .map_err(|never| match never {})
+            .boxed_unsync()
+    })
 }
 
 /// In a second.

@@ -34,6 +34,8 @@ mod scrape;
 mod serve;
 mod service;
 mod startup;
+mod store_health;
+mod store_lock;
 mod store_settings;
 mod stores;
 mod up;

@@ -1,5 +1,5 @@
-//! Stores as components use them: what is asked of them is timed, and errors are counted by kind.
-//! Without figures nothing is measured.
+//! Stores as components use them: what is asked of them is timed, and errors are counted by kind. Without
+//! figures nothing is measured. What fails is told to the store's health.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,10 +9,13 @@ use bytes::Bytes;
 use host_metrics::{Metrics, Operation};
 use key_value_store::{Answer, Claim, Entry, KeyPage, KeyValue, KvError, Swap};
 
+use crate::store_health::{self, StoreHealth};
+
 /// A key-value store that is measured.
 struct MeasuredKeyValue {
     store: Arc<dyn KeyValue>,
-    figures: Arc<KeyValueFigures>,
+    figures: Option<Arc<KeyValueFigures>>,
+    health: StoreHealth,
 }
 
 struct KeyValueFigures {
@@ -33,13 +36,12 @@ pub fn key_value(
     store: Arc<dyn KeyValue>,
     name: &str,
     metrics: Option<&Metrics>,
+    health: StoreHealth,
 ) -> Arc<dyn KeyValue> {
-    let Some(metrics) = metrics else { return store };
-    let figures = metrics.store(&format!("key-value:{name}"));
-    let operation = |name| figures.operation(name);
-    Arc::new(MeasuredKeyValue {
-        store,
-        figures: Arc::new(KeyValueFigures {
+    let figures = metrics.map(|metrics| {
+        let figures = metrics.store(&key_value_label(name));
+        let operation = |name| figures.operation(name);
+        Arc::new(KeyValueFigures {
             get: operation("get"),
             set: operation("set"),
             delete: operation("delete"),
@@ -50,45 +52,84 @@ pub fn key_value(
             delete_many: operation("delete-many"),
             increment: operation("increment"),
             compare_and_swap: operation("compare-and-swap"),
-        }),
+        })
+    });
+    Arc::new(MeasuredKeyValue {
+        store,
+        figures,
+        health,
     })
+}
+
+/// What figures call this store.
+pub fn key_value_label(name: &str) -> String {
+    format!("key-value:{name}")
+}
+
+/// What figures call the blob store.
+pub const BLOBS: &str = "blobs";
+
+impl MeasuredKeyValue {
+    fn timed<'a, T: Send + 'a>(
+        &'a self,
+        pick: fn(&KeyValueFigures) -> &Operation,
+        work: Answer<'a, T>,
+    ) -> Answer<'a, T> {
+        let operation = self.figures.as_deref().map(pick);
+        Box::pin(async move {
+            let since = Instant::now();
+            let done = work.await;
+            if let Err(error) = &done
+                && store_health::is_of_the_store(error)
+            {
+                self.health.suspect();
+            }
+            if let Some(operation) = operation {
+                operation.done(since, done.as_ref().err().map(key_value_error));
+            }
+            done
+        })
+    }
 }
 
 impl KeyValue for MeasuredKeyValue {
     fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
-        timed(&self.figures.get, self.store.get(key))
+        self.timed(|figures| &figures.get, self.store.get(key))
     }
 
     fn set<'a>(&'a self, key: &'a str, value: &'a [u8]) -> Answer<'a, ()> {
-        timed(&self.figures.set, self.store.set(key, value))
+        self.timed(|figures| &figures.set, self.store.set(key, value))
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
-        timed(&self.figures.delete, self.store.delete(key))
+        self.timed(|figures| &figures.delete, self.store.delete(key))
     }
 
     fn exists<'a>(&'a self, key: &'a str) -> Answer<'a, bool> {
-        timed(&self.figures.exists, self.store.exists(key))
+        self.timed(|figures| &figures.exists, self.store.exists(key))
     }
 
     fn list_keys<'a>(&'a self, cursor: Option<&'a str>) -> Answer<'a, KeyPage> {
-        timed(&self.figures.list_keys, self.store.list_keys(cursor))
+        self.timed(|figures| &figures.list_keys, self.store.list_keys(cursor))
     }
 
     fn get_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, Vec<Entry>> {
-        timed(&self.figures.get_many, self.store.get_many(keys))
+        self.timed(|figures| &figures.get_many, self.store.get_many(keys))
     }
 
     fn set_many<'a>(&'a self, entries: &'a [(String, Vec<u8>)]) -> Answer<'a, ()> {
-        timed(&self.figures.set_many, self.store.set_many(entries))
+        self.timed(|figures| &figures.set_many, self.store.set_many(entries))
     }
 
     fn delete_many<'a>(&'a self, keys: &'a [String]) -> Answer<'a, ()> {
-        timed(&self.figures.delete_many, self.store.delete_many(keys))
+        self.timed(|figures| &figures.delete_many, self.store.delete_many(keys))
     }
 
     fn increment<'a>(&'a self, key: &'a str, delta: i64) -> Answer<'a, i64> {
-        timed(&self.figures.increment, self.store.increment(key, delta))
+        self.timed(
+            |figures| &figures.increment,
+            self.store.increment(key, delta),
+        )
     }
 
     fn compare_and_swap<'a>(
@@ -97,8 +138,8 @@ impl KeyValue for MeasuredKeyValue {
         expected: Option<&'a [u8]>,
         new: &'a [u8],
     ) -> Answer<'a, Swap> {
-        timed(
-            &self.figures.compare_and_swap,
+        self.timed(
+            |figures| &figures.compare_and_swap,
             self.store.compare_and_swap(key, expected, new),
         )
     }
@@ -106,18 +147,18 @@ impl KeyValue for MeasuredKeyValue {
     fn under(&self, claim: &Claim) -> Option<Arc<dyn KeyValue>> {
         Some(Arc::new(Self {
             store: self.store.under(claim)?,
-            figures: Arc::clone(&self.figures),
+            figures: self.figures.clone(),
+            health: self.health.clone(),
         }))
     }
-}
 
-fn timed<'a, T: Send + 'a>(operation: &'a Operation, work: Answer<'a, T>) -> Answer<'a, T> {
-    Box::pin(async move {
-        let since = Instant::now();
-        let done = work.await;
-        operation.done(since, done.as_ref().err().map(key_value_error));
-        done
-    })
+    fn check(&self) -> Answer<'_, ()> {
+        self.store.check()
+    }
+
+    fn probe(&self) -> Answer<'_, ()> {
+        self.store.probe()
+    }
 }
 
 fn key_value_error(error: &KvError) -> &'static str {
@@ -138,12 +179,14 @@ fn key_value_error(error: &KvError) -> &'static str {
 pub struct Blobs {
     store: BlobStore,
     figures: Option<Arc<BlobFigures>>,
+    health: StoreHealth,
 }
 
 /// As [`blob_store::Upload`].
 pub struct Upload {
     upload: blob_store::Upload,
     figures: Option<Arc<BlobFigures>>,
+    health: StoreHealth,
 }
 
 struct BlobFigures {
@@ -158,9 +201,9 @@ struct BlobFigures {
 
 impl Blobs {
     /// This store, measured if there are figures.
-    pub fn new(store: BlobStore, metrics: Option<&Metrics>) -> Self {
+    pub fn new(store: BlobStore, metrics: Option<&Metrics>, health: StoreHealth) -> Self {
         let figures = metrics.map(|metrics| {
-            let figures = metrics.store("blobs");
+            let figures = metrics.store(BLOBS);
             Arc::new(BlobFigures {
                 put: figures.operation("put"),
                 get: figures.operation("get"),
@@ -170,17 +213,16 @@ impl Blobs {
                 delete_prefix: figures.operation("delete-prefix"),
             })
         });
-        Self { store, figures }
+        Self {
+            store,
+            figures,
+            health,
+        }
     }
 
     /// See [`BlobStore::kind`].
     pub fn kind(&self) -> &'static str {
         self.store.kind()
-    }
-
-    /// See [`BlobStore::check`]; not counted.
-    pub async fn check(&self) -> Result<(), BlobError> {
-        self.store.check().await
     }
 
     /// See [`BlobStore::put`].
@@ -192,7 +234,8 @@ impl Blobs {
         metadata: &[(String, String)],
     ) -> Result<(), BlobError> {
         let put = self.store.put(key, content, content_type, metadata);
-        measured(self.figures.as_ref().map(|figures| &figures.put), put).await
+        let operation = self.figures.as_ref().map(|figures| &figures.put);
+        measured(operation, &self.health, put).await
     }
 
     /// See [`BlobStore::begin`].
@@ -205,8 +248,12 @@ impl Blobs {
         let figures = self.figures.clone();
         let begin = self.store.begin(key, content_type, metadata);
         let operation = figures.as_ref().map(|figures| &figures.upload);
-        let upload = measured(operation, begin).await?;
-        Ok(Upload { upload, figures })
+        let upload = measured(operation, &self.health, begin).await?;
+        Ok(Upload {
+            upload,
+            figures,
+            health: self.health.clone(),
+        })
     }
 
     /// See [`BlobStore::get`].
@@ -234,27 +281,28 @@ impl Blobs {
     /// See [`BlobStore::head`].
     pub async fn head(&self, key: &str) -> Result<Option<Stored>, BlobError> {
         let operation = self.figures.as_ref().map(|figures| &figures.head);
-        measured(operation, self.store.head(key)).await
+        measured(operation, &self.health, self.store.head(key)).await
     }
 
     /// See [`BlobStore::delete`].
     pub async fn delete(&self, key: &str) -> Result<(), BlobError> {
         let operation = self.figures.as_ref().map(|figures| &figures.delete);
-        measured(operation, self.store.delete(key)).await
+        measured(operation, &self.health, self.store.delete(key)).await
     }
 
     /// See [`BlobStore::delete_prefix`].
     pub async fn delete_prefix(&self, prefix: &str) -> Result<u32, BlobError> {
         let delete = self.store.delete_prefix(prefix);
         let operation = self.figures.as_ref().map(|figures| &figures.delete_prefix);
-        measured(operation, delete).await
+        measured(operation, &self.health, delete).await
     }
 
     async fn getting<T>(
         &self,
         get: impl Future<Output = Result<T, BlobError>>,
     ) -> Result<T, BlobError> {
-        measured(self.figures.as_ref().map(|figures| &figures.get), get).await
+        let operation = self.figures.as_ref().map(|figures| &figures.get);
+        measured(operation, &self.health, get).await
     }
 }
 
@@ -262,32 +310,36 @@ impl Upload {
     /// See [`blob_store::Upload::write`].
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
         let operation = self.figures.as_ref().map(|figures| &figures.upload);
-        measured(operation, self.upload.write(bytes)).await
+        measured(operation, &self.health, self.upload.write(bytes)).await
     }
 
     /// See [`blob_store::Upload::finish`].
     pub async fn finish(self) -> Result<(), BlobError> {
         let operation = self.figures.as_ref().map(|figures| &figures.upload);
-        measured(operation, self.upload.finish()).await
+        measured(operation, &self.health, self.upload.finish()).await
     }
 }
 
 async fn measured<T>(
     operation: Option<&Operation>,
+    health: &StoreHealth,
     work: impl Future<Output = Result<T, BlobError>>,
 ) -> Result<T, BlobError> {
-    let Some(operation) = operation else {
-        return work.await;
-    };
     let since = Instant::now();
     let done = work.await;
-    operation.done(since, done.as_ref().err().map(blob_error));
+    if done.is_err() {
+        health.suspect();
+    }
+    if let Some(operation) = operation {
+        operation.done(since, done.as_ref().err().map(blob_error));
+    }
     done
 }
 
 fn blob_error(error: &BlobError) -> &'static str {
     match error {
         BlobError::Unavailable(_) => "unavailable",
+        BlobError::Full(_) => "full",
         BlobError::Refused(_) => "refused",
     }
 }
@@ -305,13 +357,17 @@ mod tests {
         assert!(text.lines().any(|other| other == line), "{line}: {text}");
     }
 
+    fn health() -> StoreHealth {
+        StoreHealth::new("store", "the store")
+    }
+
     #[tokio::test]
     async fn a_key_value_store_is_timed_and_its_errors_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state.db");
         let store = SqliteStore::open(&file, "default", Durability::Normal).unwrap();
         let metrics = Metrics::new("1");
-        let store = key_value(Arc::new(store), "default", Some(&metrics));
+        let store = key_value(Arc::new(store), "default", Some(&metrics), health());
         store.set("a", b"1").await.unwrap();
         assert_eq!(store.get("a").await.unwrap().as_deref(), Some(&b"1"[..]));
         assert!(!store.exists("b").await.unwrap());
@@ -334,7 +390,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let metrics = Metrics::new("1");
         let store = BlobStore::directory(folder.path()).unwrap();
-        let blobs = Blobs::new(store, Some(&metrics));
+        let blobs = Blobs::new(store, Some(&metrics), health());
         let content = Bytes::from_static(b"x");
         blobs.put("a/b", content, "text/plain", &[]).await.unwrap();
         assert!(blobs.get("a/b").await.unwrap().is_some());

@@ -7,7 +7,7 @@ use app_manifest::Router;
 use futures::future::BoxFuture;
 use host_metrics::{Metrics, RequestFigures};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use lanes::Lanes;
 use listener::{Admit, Body, Service};
@@ -17,6 +17,7 @@ use crate::figures::HOST;
 use crate::http_component::{HttpComponent, plain};
 use crate::mailbox::AppMailbox;
 use crate::scrape;
+use crate::store_health::StoreHealth;
 
 /// What a route leads to.
 #[derive(Clone)]
@@ -32,6 +33,14 @@ pub struct AppService {
     router: Router<Target>,
     lanes: Lanes,
     figures: Option<HostFigures>,
+    health: Option<Health>,
+}
+
+/// What the host knows of the app's being well that the app does not.
+struct Health {
+    /// The path that is asked.
+    path: String,
+    stores: Vec<StoreHealth>,
 }
 
 /// Of requests that the host answers itself.
@@ -48,7 +57,24 @@ impl AppService {
             router,
             lanes,
             figures: None,
+            health: None,
         }
+    }
+
+    /// Answers requests of this path itself while a store fails: the app would say that all is well.
+    #[must_use]
+    pub fn with_health(mut self, path: Option<String>, stores: Vec<StoreHealth>) -> Self {
+        self.health = path.map(|path| Health { path, stores });
+        self
+    }
+
+    /// Why nothing can be stored, if this is a request that asks.
+    fn problem(&self, request: &Request<Incoming>) -> Option<String> {
+        let health = self.health.as_ref()?;
+        let is_asked = request.uri().path() == health.path
+            && matches!(*request.method(), Method::GET | Method::HEAD);
+        let mut problems = health.stores.iter().filter_map(StoreHealth::problem);
+        is_asked.then(|| problems.next()).flatten()
     }
 
     /// Counts what the host answers itself, and shows the figures at the port if `is_shown`.
@@ -70,9 +96,10 @@ impl AppService {
     /// An answer of the host's own.
     fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
         let since = Instant::now();
-        let response = match self.shown_at(request.uri().path()) {
-            Some(metrics) => scrape::answer(metrics, request.method()),
-            None => plain(errors::not_found()),
+        let response = match (self.shown_at(request.uri().path()), self.problem(request)) {
+            (Some(metrics), _) => scrape::answer(metrics, request.method()),
+            (None, Some(problem)) => errors::degraded(&problem),
+            (None, None) => plain(errors::not_found()),
         };
         if let Some(figures) = &self.figures {
             let status = response.status().as_u16();
@@ -106,6 +133,7 @@ impl Service for AppService {
         let path = request.uri().path();
         let component = match self.shown_at(path) {
             Some(_) => None,
+            None if self.problem(&request).is_some() => None,
             None => self.find(path, |target| target.http.clone()),
         };
         match component {

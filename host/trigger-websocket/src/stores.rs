@@ -1,7 +1,6 @@
 //! Where this machine keeps things: the state directory, the key-value stores and the blobs in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,10 +8,13 @@ use anyhow::{Context, bail};
 use app_manifest::{App, BlobSettings, Component, KeyValueSettings, RuntimeConfig, ServerUrl};
 use blob_store::{BlobError, BlobStore, Choice, Sync};
 use host_metrics::Metrics;
-use key_value_store::{Durability, KeyValue, RedisSettings, RedisStore, SqliteStore};
+use key_value_store::{Durability, KeyValue, KvError, RedisSettings, RedisStore, SqliteStore};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::host_id::HostId;
 use crate::measured::{self, Blobs};
+use crate::store_health::{self, Asked, StoreHealth};
+use crate::store_lock::StoreLocks;
 use crate::store_settings::StoreSettings;
 use crate::variables::{self, Overrides, StoreKinds};
 
@@ -24,9 +26,6 @@ const DEFAULT_RUNTIME_CONFIG: &str = "runtime-config.toml";
 
 /// The store that has the sessions, for /health.
 const SESSIONS: &str = "default";
-
-/// Comes behind the name of a store's file: the host that uses the store has it locked.
-const LOCK: &str = ".host-lock";
 
 /// Compiled code, in the state directory.
 const CACHE: &str = "cache";
@@ -43,9 +42,11 @@ pub struct Stores {
     pub blobs: Arc<Blobs>,
     /// For people: what is where, one line a store.
     pub description: Vec<String>,
+    /// Of each store, with what it is asked by.
+    watched: Vec<(StoreHealth, Asked)>,
     /// Held as long as the stores are used.
     _host: Option<HostId>,
-    _locks: Vec<File>,
+    _locks: StoreLocks,
 }
 
 /// What stores are opened with.
@@ -54,35 +55,15 @@ struct Opening<'a> {
     state_dir: &'a Path,
     settings: &'a StoreSettings,
     host: Option<HostId>,
-    /// By the file that a lock is beside.
-    locks: BTreeMap<PathBuf, File>,
+    locks: StoreLocks,
 }
 
 impl Opening<'_> {
     /// A store in a file, which no other host may use: two would each take all lanes for theirs.
     fn sqlite(&mut self, name: &str, path: &Path) -> anyhow::Result<(SqliteStore, PathBuf)> {
         let file = self.state_dir.join(path);
+        self.locks.take(&file)?;
         let store = SqliteStore::open(&file, name, self.settings.sync)?;
-        if !self.locks.contains_key(&file) {
-            let mut beside = file.clone().into_os_string();
-            beside.push(LOCK);
-            let beside = PathBuf::from(beside);
-            let lock = File::create(&beside)
-                .with_context(|| format!("cannot write {}", beside.display()))?;
-            match lock.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => bail!(
-                    "another gateway uses {}: stop it, give this one another --state-dir, or have both \
-                     use a store of type \"redis\"",
-                    file.display()
-                ),
-                Err(TryLockError::Error(error)) => tracing::warn!(
-                    file = %file.display(), %error,
-                    "this file system has no locks: see to it that no other gateway uses this file"
-                ),
-            }
-            self.locks.insert(file.clone(), lock);
-        }
         Ok((store, file))
     }
 
@@ -167,8 +148,9 @@ impl Stores {
             state_dir: &state_dir,
             settings: &settings,
             host: None,
-            locks: BTreeMap::new(),
+            locks: StoreLocks::default(),
         };
+        let mut watched = Vec::new();
         let mut description = Vec::new();
         let mut key_value: BTreeMap<String, Arc<dyn KeyValue>> = BTreeMap::new();
         let mut shared: BTreeMap<String, RedisStore> = BTreeMap::new();
@@ -193,7 +175,11 @@ impl Stores {
                     (Arc::new(store), place)
                 }
             };
-            key_value.insert(name.to_owned(), measured::key_value(store, name, metrics));
+            let message_name = format!("the key-value store \"{name}\"");
+            let health = StoreHealth::new(&measured::key_value_label(name), &message_name);
+            watched.push((health.clone(), Asked::KeyValue(Arc::clone(&store))));
+            let store = measured::key_value(store, name, metrics, health);
+            key_value.insert(name.to_owned(), store);
             description.push(format!("key-value store \"{name}\": {place}"));
         }
         let Opening { host, locks, .. } = opening;
@@ -210,15 +196,22 @@ impl Stores {
             }
         };
         description.push(format!("blobs: {}, {}", blobs.kind(), blobs.place()));
-        let blobs = Arc::new(Blobs::new(blobs, metrics));
+        let health = StoreHealth::new(measured::BLOBS, "the blob store");
+        watched.push((health.clone(), Asked::Blobs(blobs.clone())));
+        let blobs = Arc::new(Blobs::new(blobs, metrics, health));
+        if let Some(metrics) = metrics {
+            let stores = watched.iter().map(|(health, _)| health.clone());
+            store_health::show(metrics, stores.collect());
+        }
         Ok(Self {
             state_dir,
             key_value,
             shared,
             blobs,
             description,
+            watched,
             _host: host,
-            _locks: locks.into_values().collect(),
+            _locks: locks,
         })
     }
 
@@ -242,18 +235,54 @@ impl Stores {
         Ok(first)
     }
 
-    /// Asks the blob store whether it can be used. One that is not there now may come: that is logged.
+    /// Has each store write, read and remove something. One that cannot now and may later is logged, and
+    /// `/health` says so.
     ///
     /// # Errors
-    /// It will not come by itself: there is no such bucket, or the key may not use it.
+    /// One will not by itself: there is no such bucket, the key or the user may not write.
     pub async fn check(&self) -> anyhow::Result<()> {
-        match self.blobs.check().await {
-            Err(error @ BlobError::Unavailable(_)) => {
-                tracing::warn!(%error, "nothing can be stored until it is back");
-                Ok(())
+        for (health, asked) in &self.watched {
+            match asked {
+                Asked::KeyValue(store) => match store.probe().await {
+                    Ok(()) => {}
+                    Err(
+                        error @ (KvError::Busy { .. }
+                        | KvError::Full { .. }
+                        | KvError::Unanswered { .. }),
+                    ) => health.fails(&error.to_string(), store_health::of_key_value(&error)),
+                    Err(error) => return Err(error).context("nothing can be stored"),
+                },
+                Asked::Blobs(store) => match ask(store).await {
+                    Ok(()) => {}
+                    Err(error @ (BlobError::Unavailable(_) | BlobError::Full(_))) => {
+                        tracing::warn!(%error, "nothing can be stored until it is back");
+                        health.fails(&error.to_string(), store_health::of_blobs(&error));
+                    }
+                    Err(error) => {
+                        return Err(error).with_context(|| {
+                            format!("no audio can be stored: {}", may_be_written(store))
+                        });
+                    }
+                },
             }
-            checked => checked.context("the blob store's first answer"),
         }
+        Ok(())
+    }
+
+    /// Looks after the stores until the handles are dropped.
+    pub fn watch(&self) -> Vec<AbortOnDropHandle<()>> {
+        let watches = self.watched.iter().cloned();
+        watches
+            .map(|(health, asked)| AbortOnDropHandle::new(tokio::spawn(health.watch(asked))))
+            .collect()
+    }
+
+    /// What is known of each store.
+    pub fn health(&self) -> Vec<StoreHealth> {
+        self.watched
+            .iter()
+            .map(|(health, _)| health.clone())
+            .collect()
     }
 
     /// Where compiled code is kept.
@@ -270,6 +299,24 @@ impl Stores {
             },
             blob_store: self.blobs.kind(),
         }
+    }
+}
+
+/// Whether the blob store is there and can be used.
+async fn ask(store: &BlobStore) -> Result<(), BlobError> {
+    store.check().await?;
+    store.probe().await
+}
+
+/// What to do so that it can.
+fn may_be_written(store: &BlobStore) -> String {
+    match store.kind() {
+        "s3" => "let the access key list, read, write and delete objects (docs/r2.md)".to_owned(),
+        _ => format!(
+            "have {} belong to the user that the gateway runs as, or name another directory with \
+             [application.trigger.websocket.blob_store] in spin.toml or with --state-dir",
+            store.place()
+        ),
     }
 }
 
@@ -346,6 +393,53 @@ mod tests {
         assert!(error.to_string().contains("another gateway"), "{error}");
         drop(first);
         open(&app, folder.path(), None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn two_hosts_do_not_use_one_file_by_two_names() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let file = |number: usize| folders[number].path().join(".spin/sqlite_key_value.db");
+        let apps = [0, 1].map(|number: usize| app(folders[number].path(), "\"default\""));
+        let first = open(&apps[0], folders[0].path(), None).await.unwrap();
+        std::fs::create_dir(folders[1].path().join(".spin")).unwrap();
+        for is_hard in [false, true] {
+            match is_hard {
+                false => std::os::unix::fs::symlink(file(0), file(1)).unwrap(),
+                true => std::fs::hard_link(file(0), file(1)).unwrap(),
+            }
+            let Err(error) = open(&apps[1], folders[1].path(), None).await else {
+                panic!("two hosts have one file; a hard link: {is_hard}");
+            };
+            assert!(error.to_string().contains("another gateway"), "{error}");
+            std::fs::remove_file(file(1)).unwrap();
+        }
+        drop(first);
+    }
+
+    #[tokio::test]
+    async fn a_directory_for_blobs_that_cannot_be_written_ends_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path(), "\"default\"");
+        open(&app, folder.path(), None)
+            .await
+            .unwrap()
+            .check()
+            .await
+            .unwrap();
+        let blobs = folder.path().join(".spin/blobs");
+        assert_eq!(
+            std::fs::read_dir(&blobs).unwrap().count(),
+            0,
+            "nothing is left"
+        );
+        std::fs::remove_dir(&blobs).unwrap();
+        // Nobody may make a file there, not even root.
+        std::os::unix::fs::symlink("/sys/kernel", &blobs).unwrap();
+        let stores = open(&app, folder.path(), None).await.unwrap();
+        let error = format!("{:#}", stores.check().await.unwrap_err());
+        for part in ["no audio can be stored", "blobs", "--state-dir"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
     }
 
     #[tokio::test]

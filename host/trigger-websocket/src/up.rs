@@ -149,9 +149,11 @@ pub async fn run(
         memory: Budget::new(options.limits.total_memory()),
     };
     // As the operator gave them: what the simulator stands in for is checked too.
-    let given = variables::resolve(&app, environment, &overrides, stores.kinds(), None)?;
-    assembly.check(&app, &prepared, &given).await?;
-    let (mut service, claims) = assembly.assemble(&app, prepared)?;
+    let as_given = variables::resolve(&app, environment, &overrides, stores.kinds(), None)?;
+    assembly.check(&app, &prepared, &as_given).await?;
+    let (service, claims) = assembly.assemble(&app, prepared)?;
+    let mut service = service.with_health(app.settings.health.clone(), stores.health());
+    let _watches = stores.watch();
     if let Some(metrics) = &metrics {
         figures::show_lanes(metrics, &lanes);
         let connections = listener.connections();

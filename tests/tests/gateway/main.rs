@@ -36,6 +36,7 @@ mod sessions;
 mod settings;
 mod smoke;
 mod spin_trigger;
+mod store_lost;
 mod stores_and_process;
 mod transcription;
 mod two_hosts;

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::seq::Seq;
+
 /// For how long a batch stores chunks, one after the other; the one that is under way then is waited for.
 /// With the longest time that one may take (`S3_TIMEOUT_MS`, 40 s at most) it stays below the 60 s of a
 /// call.
@@ -13,14 +15,38 @@ pub const STORING_TIME: Duration = Duration::from_secs(15);
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Storing {
     spent: Duration,
-    has_failed: bool,
+    failed: Option<NotStored>,
+}
+
+/// Why a chunk is not stored, as its client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotStored {
+    /// For now.
+    Failed,
+    /// There is no space left. Whoever records hears of it, and can tell the operator.
+    Full,
+}
+
+impl NotStored {
+    /// What the client is told of this chunk.
+    #[must_use]
+    pub fn detail(self, seq: Seq) -> String {
+        match self {
+            Self::Failed => format!("chunk {seq} could not be stored: send it again"),
+            Self::Full => format!(
+                "chunk {seq} could not be stored: the gateway has no space left for audio: send it again once \
+                 its operator has made room"
+            ),
+        }
+    }
 }
 
 impl Storing {
-    /// Whether one more chunk is to be stored. Once the answer is no it stays so.
+    /// Why one more chunk is not to be stored; none: it is. Once there is a reason it stays.
     #[must_use]
-    pub fn goes_on(&self) -> bool {
-        !self.has_failed && self.spent < STORING_TIME
+    pub fn ends(&self) -> Option<NotStored> {
+        let is_over = self.spent >= STORING_TIME;
+        self.failed.or(is_over.then_some(NotStored::Failed))
     }
 
     /// A chunk was stored, or refused for what it is, and took so long.
@@ -29,8 +55,8 @@ impl Storing {
     }
 
     /// The store could not do it, after all the attempts that it has: it will do no better for the next.
-    pub fn failed(&mut self) {
-        self.has_failed = true;
+    pub fn failed(&mut self, why: NotStored) {
+        self.failed = Some(why);
     }
 }
 
@@ -43,10 +69,10 @@ mod tests {
         let mut storing = Storing::default();
         let chunk = Duration::from_secs(4);
         for _ in 0..4 {
-            assert!(storing.goes_on(), "{storing:?}");
+            assert_eq!(storing.ends(), None, "{storing:?}");
             storing.took(chunk);
         }
-        assert!(!storing.goes_on(), "{storing:?}");
+        assert_eq!(storing.ends(), Some(NotStored::Failed));
     }
 
     #[test]
@@ -55,14 +81,14 @@ mod tests {
         for _ in 0..16 {
             storing.took(Duration::from_millis(200));
         }
-        assert!(storing.goes_on());
+        assert_eq!(storing.ends(), None);
     }
 
     #[test]
     fn a_store_that_failed_once_is_not_asked_again() {
         let mut storing = Storing::default();
-        storing.failed();
-        storing.took(Duration::ZERO);
-        assert!(!storing.goes_on());
+        storing.failed(NotStored::Full);
+        storing.took(STORING_TIME);
+        assert_eq!(storing.ends(), Some(NotStored::Full));
     }
 }

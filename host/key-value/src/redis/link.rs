@@ -140,6 +140,14 @@ impl Link {
         &self.plan
     }
 
+    /// Whether there is a connection, without asking the server.
+    pub(super) fn check(&self) -> Result<(), KvError> {
+        match &*self.state.borrow() {
+            State::Up(_) => Ok(()),
+            State::Down(why) => Err(self.over(None, why.to_string())),
+        }
+    }
+
     /// A command that reads.
     pub(super) async fn read(&self, command: &Cmd) -> Result<Value, KvError> {
         self.call(Again::Yes, Task::Read(command)).await

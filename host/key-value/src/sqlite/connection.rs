@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{Durability, SET, patience};
+use super::names::Names;
+use super::{Durability, EXISTS, SET, patience};
 use crate::KvError;
 use crate::limits::BUSY_TIMEOUT;
 
@@ -60,8 +61,32 @@ impl File {
         let connection = self.open()?;
         connection
             .pragma_update(None, "query_only", true)
+            // Each connection opens the write-ahead log by its name, with the first thing that it reads.
+            .and_then(|()| {
+                connection
+                    .prepare_cached(EXISTS)?
+                    .exists(("", ""))
+                    .map(drop)
+            })
             .map_err(|error| self.explain(error))?;
         Ok(connection)
+    }
+
+    /// The names of the files that this connection has just been opened to; none when they are gone already.
+    pub(super) fn names(&self, connection: &Connection) -> Result<Option<Names>, KvError> {
+        let mode: String = connection
+            .pragma_query_value(None, "journal_mode", |row| row.get(0))
+            .map_err(|error| self.explain(error))?;
+        match Names::of(&self.path, mode.eq_ignore_ascii_case("wal")) {
+            Ok(names) => Ok(Some(names)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.unavailable(error.to_string())),
+        }
+    }
+
+    /// For people: where it is.
+    pub(super) fn place(&self) -> String {
+        self.path.display().to_string()
     }
 
     fn open(&self) -> Result<Connection, KvError> {
@@ -114,11 +139,14 @@ impl File {
                 place,
                 message: format!("{error}{RESTORE}"),
             },
+            Some(ErrorCode::ReadOnly) => self.unavailable(format!(
+                "{error}: give the file and its directory to the user that the gateway runs as"
+            )),
             _ => self.unavailable(error.to_string()),
         }
     }
 
-    fn unavailable(&self, message: String) -> KvError {
+    pub(super) fn unavailable(&self, message: String) -> KvError {
         KvError::Unavailable {
             place: self.path.display().to_string(),
             message,

@@ -20,6 +20,7 @@ impl From<BlobError> for Error {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Unavailable(reason) => Self::Unavailable(reason),
+            BlobError::Full(reason) => Self::Full(reason),
             BlobError::Refused(reason) => Self::Refused(reason),
         }
     }

@@ -11,6 +11,7 @@ mod long_session;
 mod measure;
 mod native;
 mod processes;
+mod soak;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::load::Load;
 use crate::long_session::LongSession;
+use crate::soak::Soak;
 
 #[derive(Parser)]
 #[command(about = "CPU microseconds per chunk, through components and natively")]
@@ -59,6 +61,15 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         seconds: u32,
     },
+    /// Memory over time: streams in real time, session after session, and bursts beside them.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
+        /// Streams in real time.
+        #[arg(long, default_value_t = 50)]
+        streams: u32,
+    },
     /// The native program; started by the benchmark itself.
     #[command(hide = true)]
     Native {
@@ -92,6 +103,10 @@ async fn main() -> anyhow::Result<()> {
         }
         Some(Command::Hostile { seconds }) => {
             return hostile::run(&arguments.host, seconds).await;
+        }
+        Some(Command::Soak { minutes, streams }) => {
+            let soak = Soak { minutes, streams };
+            return soak::run(&arguments.host, &soak).await;
         }
         None => {}
     }

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::after;
+use crate::kills::without_any_client;
 
 /// What the host takes to end at most: its `--shutdown-timeout`, and a little.
 const END: Duration = Duration::from_secs(20 + 5);
@@ -75,6 +76,8 @@ async fn several_signals_together_are_one_request_to_end_in_order() {
     asr.up().await;
     gateway.restart().await;
     let recorded = [teacher.finish().await, students.finish().await];
+    // `finalize` waits for four seconds only.
+    without_any_client(&gateway, &recorded).await;
     audit(&gateway, &recorded, Expect::AllTranscribed).await;
 }
 

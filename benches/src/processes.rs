@@ -87,6 +87,11 @@ impl Server {
         Ok(Server { child, address })
     }
 
+    /// Kills it and waits until it is gone.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     /// User and system time of the process so far.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         let id = self.child.id().context("the server has ended")?;

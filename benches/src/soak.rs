@@ -52,6 +52,9 @@ struct Done {
 pub async fn run(host: &Path, soak: &Soak) -> anyhow::Result<()> {
     let simulator = Simulator::start(Options::default()).await?;
     let state = tempfile::tempdir()?;
+    // The first start compiles the components, which takes more memory than anything later.
+    let compiled = Server::host(host, state.path(), &simulator.url()).await?;
+    compiled.end().await?;
     let server = Server::host(host, state.path(), &simulator.url()).await?;
     println!(
         "{} streams in real time, sessions of {SESSION_SECONDS} s; every {} s a burst of {} sessions of {} s; {} min",

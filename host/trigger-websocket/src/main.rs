@@ -2,6 +2,7 @@
 //!
 //! Alone: `trigger-websocket up`. Through Spin: `spin up` starts it for an app with triggers of type
 //! `websocket` and leaves the app's description in the environment (see [`launch`]).
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod asr_service;
 mod bindings;
@@ -60,7 +61,8 @@ const MANIFEST: &str = "spin.toml";
 
 fn main() -> ExitCode {
     let cli = Cli::read();
-    let outputs = match Outputs::start() {
+    // Before there is another thread.
+    let outputs = match host_process::bound_heap().and_then(|()| Outputs::start()) {
         Ok(outputs) => outputs,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: cannot start a thread: {error}");

@@ -33,6 +33,7 @@
 //! second by one caller, and the others fail at once, so that nothing waits in a queue behind it.
 //!
 //! This crate stores bytes and knows nothing of what they mean.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod directory;
 mod error;

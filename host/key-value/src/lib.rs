@@ -6,6 +6,7 @@
 //! several hosts share; what they need of each other for that are its claims ([`Claim`]).
 //!
 //! This crate stores bytes and knows nothing of what they mean.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod checks;
 mod error;

@@ -6,6 +6,7 @@
 //!
 //! It must know nothing of WebAssembly, of HTTP routes, or of what the sockets are used for, and it
 //! must never hold more of anything than its [`Limits`] say.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod accounts;
 mod calls;

@@ -3,6 +3,7 @@
 //! It reads requests, encrypted or not, checks WebSocket handshakes and hands over what is left to a
 //! [`Service`]. It
 //! must know nothing of routes, of lanes, or of what is talked about.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod answer;
 mod connection;

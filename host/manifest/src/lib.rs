@@ -10,6 +10,7 @@
 //!
 //! This crate reads text and decides; it must not load components, open stores or connect to
 //! anything, and it knows nothing of WebAssembly.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod allowed_hosts;
 mod app;

@@ -5,6 +5,7 @@
 //! before somebody asks for [`Metrics::text`]. The crate must know nothing of WebAssembly and of what
 //! the app is for, and no figure may tell one session, lane or socket from another: that would be a
 //! series each, for ever. No I/O but `/proc/self`, when it is asked.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod app;
 mod buckets;

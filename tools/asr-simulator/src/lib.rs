@@ -14,6 +14,7 @@
 //! `POST /control` on its port, by a [`script`].
 //! [`fault_control`] says to whom; those of the handshake are done where it is admitted
 //! (`server::admit`), all others make the [`conversation::Reply`] what it is.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod conversation;
 pub mod fault_control;

@@ -1,4 +1,5 @@
 //! The simulator as a program: serves until it is told to stop, and can write down what it heard.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::Arbitrary;
-use funasr::{Action, Connection, Input, Settings, State, step};
+use funasr::{Action, Connection, Input, Missing, Settings, State, step};
 use gateway_fuzz::service::Frame;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
@@ -18,8 +18,8 @@ const LAST_MS: u64 = (1 << 53) - 1;
 const LAST_SECOND: u32 = 1 << 22;
 
 /// What the stored state may take, in bytes: 180 arrivals, 256 ranges
-/// of late seconds, 16 gaps, 16 flushes, one error text, two names.
-const MAX_STATE_BYTES: usize = 20 * 1024;
+/// of late seconds, 16 gaps, 16 flushes, one error text, one odd frame, one sentence, two names.
+const MAX_STATE_BYTES: usize = 28 * 1024;
 
 #[derive(Debug, Arbitrary)]
 struct History<'a> {
@@ -70,6 +70,7 @@ enum Happening<'a> {
     Closed(Whose, u16, &'a str),
     Timer,
     SendFailed(&'a str),
+    Gone,
     Flush,
     Reset,
     Covered(u16),
@@ -164,7 +165,9 @@ impl World {
         self.random += 1;
         self.final_ms = self.state.status().final_ms;
         let state = std::mem::take(&mut self.state);
-        let (state, actions) = step(state, settings, self.now, self.random, room, inputs);
+        let ranges = self.missing_ranges();
+        let (missing, now) = (Missing::new(&ranges), self.now);
+        let (state, actions) = step(state, missing, settings, now, self.random, room, inputs);
         self.state = round_trip(state);
         let after = self.state.status();
 
@@ -190,6 +193,17 @@ impl World {
             !is_idle || self.waiting.is_empty(),
             "who waits for a flush is forgotten"
         );
+    }
+
+    fn missing_ranges(&self) -> Vec<(u32, u32)> {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for &seq in &self.missing {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == seq => *last = seq,
+                _ => ranges.push((seq, seq)),
+            }
+        }
+        ranges
     }
 
     fn task(&self, whose: Whose) -> String {
@@ -295,6 +309,7 @@ impl World {
                 Input::Timer
             }
             Happening::SendFailed(reason) => Input::SendFailed((*reason).into()),
+            Happening::Gone => Input::Gone,
             Happening::Flush => {
                 self.flushes += 1;
                 let id = format!("f{}", self.flushes);

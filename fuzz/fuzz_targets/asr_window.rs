@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::Arbitrary;
 use funasr::windows::{Action, Input, Range, State, WindowSettings, step};
-use funasr::{Connection, Settings, State as Bridge};
+use funasr::{Connection, Missing, Settings, State as Bridge};
 use gateway_fuzz::service::Frame;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
@@ -156,6 +156,7 @@ impl World {
             state,
             &bridge,
             realtime,
+            Missing::default(),
             settings,
             self.now,
             self.random,

@@ -121,6 +121,7 @@ fn utterances(said: &[Said<'_>]) -> Vec<Utterance> {
                 text: &text,
                 start_seq: (start_ms / 1000) as u32,
                 end_seq: (end_ms / 1000) as u32,
+                number: None,
                 asr_model: "m",
                 asr_provider: "p",
                 created_at: "2026-11-23T00:00:00.000Z",

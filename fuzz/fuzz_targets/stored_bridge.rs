@@ -5,7 +5,7 @@
 #![no_main]
 
 use funasr::windows::{self, WindowSettings};
-use funasr::{Action, Input, Settings, State};
+use funasr::{Action, Input, Missing, Settings, State};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -79,6 +79,7 @@ fn bridge(document: &str) {
             reason: String::new(),
         }],
         vec![Input::SendFailed("no".into())],
+        vec![Input::Gone],
         vec![Input::Flush("f".into())],
         vec![Input::Covered(seq)],
         vec![Input::Reset],
@@ -88,8 +89,9 @@ fn bridge(document: &str) {
         inputs.push(vec![Input::Text { task, text }]);
     }
     for inputs in inputs {
+        let (state, missing) = (stored.clone(), Missing::new(MISSING));
         let (after, actions) =
-            funasr::step(stored.clone(), &settings(), NOW, 7, 64, inputs.clone());
+            funasr::step(state, missing, &settings(), NOW, 7, 64, inputs.clone());
         let again = after.status();
         assert!(again.final_ms >= status.final_ms, "{inputs:?}");
         for action in actions {
@@ -105,9 +107,12 @@ fn bridge(document: &str) {
                 _ => {}
             }
         }
-        let _ = funasr::windows::uncovered(&after, &windows::State::default());
+        let _ = funasr::windows::uncovered(&after, &windows::State::default(), missing);
     }
 }
+
+/// Seconds that are not stored, a few and many in a row.
+const MISSING: &[(u32, u32)] = &[(3, 4), (10, 3_000)];
 
 fn windows_of(document: &str) {
     let (document, bridge) = document.split_once('\n').unwrap_or((document, "{}"));
@@ -157,13 +162,15 @@ fn windows_of(document: &str) {
                 stored.clone(),
                 &bridge,
                 realtime,
+                Missing::new(MISSING),
                 &settings,
                 NOW,
                 7,
                 64,
                 input.clone(),
             );
-            let _ = (after.status(), windows::uncovered(&bridge, &after));
+            let missing = Missing::new(MISSING);
+            let _ = (after.status(), windows::uncovered(&bridge, &after, missing));
             for action in actions {
                 if let windows::Action::Window { range, .. } = action {
                     assert!(range.first >= 1 && range.first <= range.last, "{input:?}");

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
-use funasr::{Action, Input, Sentence, State};
+use funasr::{Action, Input, Missing, Sentence, State};
 use interview_session::asr::{AsrFigures, Emitted};
 use interview_session::frame::{ClientFrame, Incoming, parse_frame};
 use interview_session::id::SessionId;
@@ -172,6 +172,7 @@ impl Batch<'_> {
             let inputs = std::mem::take(&mut self.inputs);
             let (state, actions) = funasr::step(
                 state,
+                Missing::new(self.ingest.gaps()),
                 &self.context.asr,
                 self.now.0,
                 self.now.0,

@@ -3,7 +3,7 @@
 
 use bindings::exports::interview::gateway::asr_bridge as wit;
 use bindings::interview::gateway::types::Seconds;
-use funasr::{Action, Connection, Failure, Input, Sentence, Settings, State};
+use funasr::{Action, Connection, Failure, Input, Missing, Sentence, Settings, State};
 use serde::de::DeserializeOwned;
 
 mod windows;
@@ -23,6 +23,7 @@ struct Bridge;
 impl wit::Guest for Bridge {
     fn step(
         state: Option<String>,
+        missing: Vec<Seconds>,
         settings: wit::Settings,
         now: u64,
         random: u64,
@@ -31,8 +32,9 @@ impl wit::Guest for Bridge {
     ) -> Result<wit::Outcome, String> {
         let state: State = parse(state.as_deref())?;
         let inputs = inputs.into_iter().map(input);
-        let (state, actions) =
-            funasr::step(state, &self::settings(settings), now, random, room, inputs);
+        let (ranges, settings) = (ranges(missing), self::settings(settings));
+        let missing = Missing::new(&ranges);
+        let (state, actions) = funasr::step(state, missing, &settings, now, random, room, inputs);
         Ok(wit::Outcome {
             state: document(&state)?,
             actions: actions.into_iter().map(action).collect(),
@@ -61,6 +63,7 @@ impl wit::Guest for Bridge {
         state: Option<String>,
         bridge: Option<String>,
         realtime: bool,
+        missing: Vec<Seconds>,
         settings: wit::WindowSettings,
         now: u64,
         random: u64,
@@ -71,6 +74,7 @@ impl wit::Guest for Bridge {
             parse(state.as_deref())?,
             &parse(bridge.as_deref())?,
             realtime,
+            Missing::new(&ranges(missing)),
             &windows::settings(settings),
             now,
             random,
@@ -88,12 +92,24 @@ impl wit::Guest for Bridge {
         Ok(windows::status(state.status()))
     }
 
-    fn uncovered(bridge: Option<String>, windows: Option<String>) -> Result<Vec<Seconds>, String> {
+    fn uncovered(
+        bridge: Option<String>,
+        windows: Option<String>,
+        missing: Vec<Seconds>,
+    ) -> Result<Vec<Seconds>, String> {
         let bridge: State = parse(bridge.as_deref())?;
         let windows: funasr::windows::State = parse(windows.as_deref())?;
-        let ranges = funasr::windows::uncovered(&bridge, &windows);
+        let ranges = {
+            let missing = ranges(missing);
+            funasr::windows::uncovered(&bridge, &windows, Missing::new(&missing))
+        };
         Ok(ranges.into_iter().map(windows::seconds).collect())
     }
+}
+
+fn ranges(seconds: Vec<Seconds>) -> Vec<(u32, u32)> {
+    let range = |Seconds { first, last }| (first, last);
+    seconds.into_iter().map(range).collect()
 }
 
 fn parse<State: DeserializeOwned + Default>(state: Option<&str>) -> Result<State, String> {
@@ -156,6 +172,7 @@ fn input(input: wit::Input) -> Input {
         }
         wit::Input::Timer => Input::Timer,
         wit::Input::SendFailed(reason) => Input::SendFailed(reason),
+        wit::Input::Gone => Input::Gone,
         wit::Input::Flush(id) => Input::Flush(id),
         wit::Input::Reset => Input::Reset,
         wit::Input::Covered(seq) => Input::Covered(seq),
@@ -217,6 +234,7 @@ fn failed(failure: Failure, why: String) -> wit::Failed {
         Failure::StartTimeout => wit::Failure::StartTimeout,
         Failure::FinishTimeout => wit::Failure::FinishTimeout,
         Failure::Failed => wit::Failure::Failed,
+        Failure::Rejected => wit::Failure::Rejected,
         Failure::Closed => wit::Failure::Closed,
         Failure::SendRefused => wit::Failure::SendRefused,
         Failure::Unasked => wit::Failure::Unasked,

@@ -35,6 +35,7 @@ pub fn input(input: wit::WindowInput) -> Input {
         }
         wit::WindowInput::Timer => Input::Timer,
         wit::WindowInput::SendFailed(reason) => Input::SendFailed(reason),
+        wit::WindowInput::Gone => Input::Gone,
         wit::WindowInput::Run(wit::Run { id, flush }) => Input::Run { id, flush },
         wit::WindowInput::Flush(id) => Input::Flush(id),
         wit::WindowInput::Late(seq) => Input::Late(seq),
@@ -73,10 +74,12 @@ pub fn action(action: Action) -> wit::WindowAction {
         Action::SetTimer(delay_ms) => wit::WindowAction::SetTimer(delay_ms),
         Action::Window {
             range,
+            number,
             text,
             took_ms,
         } => wit::WindowAction::Window(wit::Window {
             range: seconds(range),
+            number,
             text,
             took_ms,
         }),

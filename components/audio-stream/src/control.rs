@@ -61,8 +61,8 @@ impl Stream<'_> {
 
     /// Does what the timers of an earlier process, or of another host, would have done.
     pub fn resume(&mut self) {
-        self.bridge.ring();
-        self.windows.ring();
+        self.bridge.resume();
+        self.windows.resume();
         if self.settings.is_windowed() {
             self.windows.look();
         }

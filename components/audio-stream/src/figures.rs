@@ -125,7 +125,10 @@ impl Stream<'_> {
         let is_on = self.settings.windows.service.enabled;
         let final_seq = u32::try_from(realtime.final_ms / 1000).unwrap_or(u32::MAX);
         let behind = |done: u32| match is_on {
-            true => realtime.stored.saturating_sub(done),
+            true => {
+                let behind = realtime.stored.saturating_sub(done);
+                behind.saturating_sub(self.ingest.missing_after(done))
+            }
             false => 0,
         };
         level("backlog_seconds", behind(realtime.sent.max(final_seq)));

@@ -6,6 +6,7 @@ use interview_session::lane::{FlushAnswer, LaneAnswer};
 use crate::bindings::interview::gateway::asr_bridge::{
     self, Action, Connection, Failed, Failure, Input, Open, OpenFailed, SendSeconds,
 };
+use crate::bindings::interview::gateway::types::Seconds;
 use crate::bindings::realtime::sockets::types::Payload;
 use crate::bindings::realtime::sockets::{lanes, sockets, timers};
 use crate::figures;
@@ -20,6 +21,8 @@ pub const CONTROL_ROOM: u32 = 2;
 pub struct Bridge {
     pub state: Option<String>,
     inputs: Vec<Input>,
+    /// Sockets that the host does not know died with an earlier process, or are another host's.
+    is_resumed: bool,
 }
 
 impl Bridge {
@@ -27,7 +30,14 @@ impl Bridge {
         Bridge {
             state,
             inputs: Vec::new(),
+            is_resumed: false,
         }
+    }
+
+    /// Timers and sockets of whoever had the stream before are gone.
+    pub fn resume(&mut self) {
+        self.is_resumed = true;
+        self.ring();
     }
 
     pub fn push(&mut self, input: Input) {
@@ -55,11 +65,15 @@ impl Stream<'_> {
         }
         let status = asr_bridge::inspect(self.bridge.state.as_deref())?;
         let room = room(status.socket.as_deref()).unwrap_or_else(|| {
-            inputs.push(Input::SendFailed("it is gone".into()));
+            inputs.push(match self.bridge.is_resumed {
+                true => Input::SendFailed("it is gone".into()),
+                false => Input::Gone,
+            });
             0
         });
         let outcome = asr_bridge::step(
             self.bridge.state.as_deref(),
+            &self.missing(),
             &self.settings.bridge,
             self.now.0,
             crate::random()?,
@@ -80,6 +94,12 @@ impl Stream<'_> {
             self.changes.bridge = Some(outcome.state);
         }
         self.take_up(outcome.actions)
+    }
+
+    /// The seconds that are not stored.
+    pub fn missing(&self) -> Vec<Seconds> {
+        let seconds = |&(first, last): &(u32, u32)| Seconds { first, last };
+        self.ingest.gaps().iter().map(seconds).collect()
     }
 
     fn note_connection(&mut self, before: Connection, state: &str) -> Result<(), String> {
@@ -209,6 +229,7 @@ const fn name(failure: Failure) -> &'static str {
         Failure::StartTimeout => "start-timeout",
         Failure::FinishTimeout => "finish-timeout",
         Failure::Failed => "failed",
+        Failure::Rejected => "rejected",
         Failure::Closed => "closed",
         Failure::SendRefused => "send-refused",
         Failure::Unasked => "unasked",

@@ -141,6 +141,7 @@ impl Stream<'_> {
             text: &window.text,
             start_seq: window.range.first,
             end_seq: window.range.last,
+            number: window.number,
             asr_model: &self.settings.bridge.model,
             asr_provider: &self.settings.provider,
             created_at: &created_at,

@@ -52,6 +52,8 @@ pub struct Windows {
     pub state: Option<String>,
     inputs: Vec<WindowInput>,
     look: bool,
+    /// As the bridge's.
+    is_resumed: bool,
 }
 
 impl Windows {
@@ -60,7 +62,14 @@ impl Windows {
             state,
             inputs: Vec::new(),
             look: false,
+            is_resumed: false,
         }
+    }
+
+    /// Timers and sockets of whoever had the stream before are gone.
+    pub fn resume(&mut self) {
+        self.is_resumed = true;
+        self.ring();
     }
 
     /// Something of a window's task.
@@ -74,6 +83,7 @@ impl Windows {
             // Nothing else is of a task.
             Input::Stored(_)
             | Input::Timer
+            | Input::Gone
             | Input::Flush(_)
             | Input::Reset
             | Input::Covered(_)
@@ -131,13 +141,17 @@ impl Stream<'_> {
         let mut inputs = std::mem::take(&mut self.windows.inputs);
         let status = asr_bridge::inspect_windows(self.windows.state.as_deref())?;
         let room = room(status.socket.as_deref()).unwrap_or_else(|| {
-            inputs.push(WindowInput::SendFailed("it is gone".into()));
+            inputs.push(match self.windows.is_resumed {
+                true => WindowInput::SendFailed("it is gone".into()),
+                false => WindowInput::Gone,
+            });
             0
         });
         let outcome = asr_bridge::step_windows(
             self.windows.state.as_deref(),
             self.bridge.state.as_deref(),
             self.settings.bridge.enabled,
+            &self.missing(),
             &self.settings.windows,
             self.now.0,
             crate::random()?,
@@ -248,7 +262,7 @@ impl Stream<'_> {
 
     fn uncovered_seconds(&self) -> u32 {
         let (bridge, windows) = (self.bridge.state.as_deref(), self.windows.state.as_deref());
-        match asr_bridge::uncovered(bridge, windows) {
+        match asr_bridge::uncovered(bridge, windows, &self.missing()) {
             Ok(ranges) => ranges
                 .iter()
                 .map(|range| range.last.saturating_sub(range.first).saturating_add(1))

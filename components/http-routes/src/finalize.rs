@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 
 use crate::bindings::interview::gateway::session_state;
+use crate::bindings::interview::gateway::types::Seconds;
 use crate::bindings::interview::gateway::{asr_bridge, finalization};
 use crate::lane_call;
 use crate::result_file::{self, Written};
@@ -140,7 +141,16 @@ pub fn untranscribed(session: &Session) -> Result<ByRole<Vec<Untranscribed>>, Ap
 
 fn untranscribed_of(session: &Session, role: StreamRole) -> Result<Vec<Untranscribed>, ApiError> {
     let stream = session.stream(role);
-    let uncovered = asr_bridge::uncovered(stream.bridge.as_deref(), stream.windows.as_deref())
+    let seconds = |&(first, last): &(u32, u32)| Seconds { first, last };
+    let missing: Vec<Seconds> = session
+        .ingest
+        .get(role)
+        .gaps()
+        .iter()
+        .map(seconds)
+        .collect();
+    let (bridge, windows) = (stream.bridge.as_deref(), stream.windows.as_deref());
+    let uncovered = asr_bridge::uncovered(bridge, windows, &missing)
         .map_err(|error| ApiError::damaged(format!("stored ASR state: {error}")))?;
     let untranscribed = uncovered.into_iter().map(|seconds| Untranscribed {
         first_seq: seconds.first,

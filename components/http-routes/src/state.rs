@@ -101,6 +101,7 @@ impl Session {
                     settings: &self.asr,
                     figures: self.figures.get(role),
                     bridge: self.bridge.get(role),
+                    ingest: self.ingest.get(role),
                     windows: self.windows.get(role),
                     now: self.now,
                     never: self.never,

@@ -4,10 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::lane::{Chunk, Event, Reply};
+use crate::profile::Profile;
 use crate::world::{Happening, World};
 
 /// Most seconds of one run.
 const MOST_SECONDS: u64 = 70;
+/// A hostile number is so much larger than those beside it: more than all jumps of both clients together, and
+/// than may be skipped.
+const HOSTILE: f64 = 20_000.0;
 
 /// One recorder.
 #[derive(Debug, Default)]
@@ -71,8 +75,19 @@ impl World {
         let mut plan = Vec::new();
         let mut at = self.below(2_000) + first * every_ms;
         let (mut end, mut silent) = (at, 0);
-        for seq in first..=last {
+        let (mut skipped, mut jumps) = (0, 0);
+        for nth in first..=last {
             at += every_ms;
+            if jumps < Profile::MAX_JUMPS && self.chance(self.profile.jump_pm) {
+                self.trace.reach("a second skips many");
+                jumps += 1;
+                skipped += match self.below(3) {
+                    0 => self.between(8, 14),
+                    1 => self.between(11, 60),
+                    _ => self.between(300, 3_000),
+                };
+            }
+            let seq = nth + skipped;
             if self.chance(chances[0]) {
                 self.trace.reach("a second is never sent");
                 continue;
@@ -106,7 +121,7 @@ impl World {
             }
             if self.chance(chances[4]) {
                 self.trace.reach("a hostile number");
-                let seq = [1e9, 1e300, seq as f64 + 4_000.0][self.below(3) as usize];
+                let seq = [1e9, 1e300, seq as f64 + HOSTILE][self.below(3) as usize];
                 plan.push((at, Chunk { seq, content: 1 }));
             }
         }
@@ -376,7 +391,7 @@ impl World {
                 self.later(after, Happening::ClientWakes(index));
             }
             Some(Reply::Refused) => {
-                let last = 200.0_f64.to_bits();
+                let last = HOSTILE.to_bits();
                 client.unacked.retain(|seq, _| *seq < last);
             }
             Some(Reply::Closing) | None => {}

@@ -2,7 +2,7 @@
 //! tests nothing of it.
 
 /// Kinds of things, as [`Trace::reach`](crate::trace::Trace::reach) counts them.
-pub const KINDS: [&str; 69] = [
+pub const KINDS: [&str; 76] = [
     "a batch is given up",
     "a batch is repeated",
     "a batch of several events",
@@ -11,11 +11,13 @@ pub const KINDS: [&str; 69] = [
     "a client pauses",
     "a commit fails",
     "a commit succeeds and says that it failed",
+    "a connection is closed after the finish",
     "a connection is closed in a task",
     "a connection is closed instead of a finish",
     "a connection is half open",
     "a connection is refused",
     "a final comes twice",
+    "a final without an end that can be",
     "a finish is slow",
     "a finish is too slow",
     "a flush is answered",
@@ -39,11 +41,16 @@ pub const KINDS: [&str; 69] = [
     "a second is sent late",
     "a second is sent twice",
     "a second is sent with its beginning silenced",
+    "a second skips many",
     "a send is refused",
     "a service says nothing more",
+    "a skipped second becomes final",
     "a socket dies in a batch",
     "a socket has no room",
+    "a socket is gone before its end is told",
+    "a skipped second comes after all",
     "a stream goes on after a restart",
+    "a task ends before missing seconds",
     "a task fails",
     "a task fails before it starts",
     "a task fails instead of a finish",

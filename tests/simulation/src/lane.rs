@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use funasr::{Action, Input, Sentence, Settings, State};
+use funasr::{Action, Input, Missing, Sentence, Settings, State};
 use interview_session::ingest::{Decision, IngestRecord};
 use interview_session::seq::{ClaimedSeq, Seq};
 use interview_session::time::EpochMs;
@@ -142,6 +142,7 @@ struct Stream<'w> {
     ingest: IngestRecord,
     bridge: Option<String>,
     inputs: Vec<Input>,
+    is_resumed: bool,
     clients: Vec<String>,
     clients_changed: bool,
     changes: Changes,
@@ -219,6 +220,7 @@ impl<'w> Stream<'w> {
             ingest,
             bridge: records.bridge,
             inputs: Vec::new(),
+            is_resumed: false,
             clients,
             clients_changed: false,
             changes: Changes::default(),
@@ -280,7 +282,10 @@ impl<'w> Stream<'w> {
             }
             Event::Timer => self.ring(),
             Event::Resume if self.host.mutant == Mutant::SleepsAfterRestart => {}
-            Event::Resume => self.ring(),
+            Event::Resume => {
+                self.is_resumed = true;
+                self.ring();
+            }
             Event::Flush { call } => self.inputs.push(Input::Flush(call)),
             Event::Reset { call } => self.reset(&call)?,
         }
@@ -398,7 +403,13 @@ impl<'w> Stream<'w> {
             Some(socket) => match self.host.room(&socket)? {
                 Some(room) => room.saturating_sub(CONTROL_ROOM),
                 None => {
-                    inputs.push(Input::SendFailed("it is gone".into()));
+                    inputs.push(match self.is_resumed {
+                        true => Input::SendFailed("it is gone".into()),
+                        false => Input::Gone,
+                    });
+                    self.host
+                        .trace
+                        .reach("a socket is gone before its end is told");
                     0
                 }
             },
@@ -406,7 +417,12 @@ impl<'w> Stream<'w> {
         let random = self.host.random();
         let begins = |input: &Input| matches!(input, Input::Stored { .. });
         let is_leftover = self.bridge.is_none() && !inputs.iter().any(begins);
-        let (state, actions) = funasr::step(before, &settings(), self.now, random, room, inputs);
+        let missing = match self.host.mutant {
+            Mutant::ForgetsMissing => Missing::default(),
+            _ => Missing::new(self.ingest.gaps()),
+        };
+        let (now, settings) = (self.now, settings());
+        let (state, actions) = funasr::step(before, missing, &settings, now, random, room, inputs);
         let state = serde_json::to_string(&state)
             .map_err(|_| Stop::Failed("the bridge's state cannot be written"))?;
         if !is_leftover && self.bridge.as_ref() != Some(&state) {

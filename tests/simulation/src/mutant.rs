@@ -28,13 +28,16 @@ pub enum Mutant {
     SleepsAfterFailure,
     /// Timers are set after the commit that counts on them. (It was so, with the same end.)
     SetsTimersLate,
+    /// The bridge is not told which seconds are missing. (It was so: an hour that was never recorded was
+    /// sent as silence.)
+    ForgetsMissing,
     /// The host repeats a batch without closing the lane's outbound sockets.
     RepeatsWithSocketsOpen,
 }
 
 impl Mutant {
     /// All of them, without [`Mutant::None`].
-    pub const ALL: [Mutant; 11] = [
+    pub const ALL: [Mutant; 12] = [
         Mutant::AcksBeforeCommit,
         Mutant::AcksUnstored,
         Mutant::SendsBeforeCommit,
@@ -45,6 +48,7 @@ impl Mutant {
         Mutant::SleepsAfterRestart,
         Mutant::SleepsAfterFailure,
         Mutant::SetsTimersLate,
+        Mutant::ForgetsMissing,
         Mutant::RepeatsWithSocketsOpen,
     ];
 

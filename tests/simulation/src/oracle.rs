@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use funasr::{Connection, State};
+use funasr::{Connection, MAX_SILENCE_SECONDS, State};
 use interview_session::ingest::IngestRecord;
 use interview_session::seq::Seq;
 use interview_session::time::EpochMs;
@@ -146,6 +146,12 @@ impl World {
         if let Some(content) = self.stores.blobs.get(&seq) {
             self.oracle.acked.insert(seq, *content);
         }
+        let status = state(self.stores.records.bridge.as_deref()).map(|state| state.status());
+        let is_final = status.is_ok_and(|status| u64::from(seq) * SECOND_MS <= status.final_ms);
+        let mut sent = self.oracle.tasks.values().flatten();
+        if is_final && matches!(reply, Reply::Stored(_)) && sent.all(|second| second.seq != seq) {
+            self.trace.reach("a skipped second comes after all");
+        }
         self.trace.reach(match reply {
             Reply::Stored(_) => "an ack: stored",
             _ => "an ack: duplicate",
@@ -254,6 +260,9 @@ impl World {
                         self.trace.reach("silence for a missing second");
                     }
                     Some(_) => return Err(format!("{from}..{to} is final and nobody heard it")),
+                    None if !Seq::new(seq).is_some_and(|seq| ingest.is_stored(seq)) => {
+                        self.trace.reach("a skipped second becomes final");
+                    }
                     None => return Err(format!("{from}..{to} is final and was not sent")),
                 }
             }
@@ -288,7 +297,12 @@ impl World {
                     }
                     self.oracle.live.insert(socket.to_owned());
                 }
-                Payload::Text(_) => {}
+                Payload::Text(_) => {
+                    let status = state(self.stores.records.bridge.as_deref()).map(|s| s.status());
+                    if status.is_ok_and(|status| status.sent < status.stored) {
+                        self.trace.reach("a task ends before missing seconds");
+                    }
+                }
                 Payload::Audio(second) => self.check_audio(socket, *second),
             }
         }
@@ -323,7 +337,16 @@ impl World {
                         .contains(&u64::from(second.muted_ms))
             }
         };
+        let silence = |second: &&Second| second.content.is_none();
+        let in_a_row = sent.iter().rev().take_while(silence).count();
+        let is_first = sent.is_empty();
         sent.push(second);
+        if second.content.is_none() && (is_first || in_a_row >= MAX_SILENCE_SECONDS as usize) {
+            self.violation(format!(
+                "silence is sent for second {} after {in_a_row} of it",
+                second.seq
+            ));
+        }
         if !is_next {
             self.violation(format!("second {} is not what comes next", second.seq));
         }
@@ -410,8 +433,7 @@ impl World {
         self.oracle.owed.remove(call);
         self.oracle.answered.insert(call.to_owned());
         self.trace.reach("a flush is answered");
-        let left = state(self.stores.records.bridge.as_deref())
-            .map(|state| state.untranscribed() + state.status().late);
+        let left = self.left();
         if left != Ok(untranscribed) {
             self.violation(format!(
                 "a flush is told of {untranscribed} seconds, there are {left:?}"
@@ -420,6 +442,19 @@ impl World {
         if let Err(wrong) = self.account() {
             self.violation(format!("a flush is answered: {wrong}"));
         }
+    }
+
+    /// Stored seconds that are not final, and those that are listed as late.
+    fn left(&self) -> Result<u32, String> {
+        let document = self.stores.records.bridge.as_deref();
+        let (status, ingest) = (state(document)?.status(), self.ingest()?);
+        let open = second_of(status.final_ms);
+        let late = listed_late(document);
+        let is_left = |seq: &u32| {
+            Seq::new(*seq).is_some_and(|seq| ingest.is_stored(seq))
+                && (*seq >= open || late.contains(seq))
+        };
+        Ok((1..=status.stored).filter(is_left).count() as u32)
     }
 
     pub(crate) fn oracle_sees_crash(&mut self) {

@@ -41,10 +41,13 @@ pub struct Profile {
     /// At each second that the service hears: closes, fails, goes silent (half-open), hears but says
     /// nothing more, ends the task by itself.
     pub hears_pm: [u32; 5],
-    /// At each frame it says: says it twice, says garbage, says something of another task.
-    pub says_pm: [u32; 3],
+    /// At each frame it says: says it twice, says garbage, says something of another task, says no end of a
+    /// final sentence or one beyond all that it heard.
+    pub says_pm: [u32; 4],
     /// Of finishes: slow, far too slow, closes instead, fails instead.
     pub finish_pm: [u32; 4],
+    /// A task that is finished is closed at once.
+    pub closes_after_pm: u32,
     /// Results may come this late, ms.
     pub result_lag_ms: u64,
     /// The service may take this long to read a frame, ms.
@@ -54,6 +57,9 @@ pub struct Profile {
 
     /// Of seconds: never sent, sent late, sent twice, a pause before it, a hostile number beside it.
     pub chunk_pm: [u32; 5],
+    /// A second skips so many others that silence is not sent for them, at most [`Profile::MAX_JUMPS`] times
+    /// in a client's run.
+    pub jump_pm: u32,
     /// At each time that a client has something to do: its connection is lost.
     pub client_drops_pm: u32,
     /// A second client on the same role.
@@ -80,6 +86,9 @@ pub const NAMES: [&str; 7] = [
 ];
 
 impl Profile {
+    /// So that a client's seconds stay together.
+    pub const MAX_JUMPS: u32 = 3;
+
     /// The profile of this name.
     pub fn named(name: &str) -> Option<Profile> {
         let name = NAMES.into_iter().find(|known| *known == name)?;
@@ -87,6 +96,7 @@ impl Profile {
             name,
             outbox: (64, 64),
             chunk_pm: [20, 10, 10, 30, 0],
+            jump_pm: 15,
             flushes: 1,
             result_lag_ms: 800,
             read_lag_ms: 20,
@@ -111,8 +121,9 @@ impl Profile {
             handshake_pm: [80, 30, 60, 60, 80],
             start_pm: [50, 60, 50, 80],
             hears_pm: [15, 12, 6, 6, 6],
-            says_pm: [80, 60, 60],
+            says_pm: [80, 60, 60, 120],
             finish_pm: [120, 60, 80, 60],
+            closes_after_pm: 300,
             result_lag_ms: 6_000,
             read_lag_ms: 900,
             outbox: (64, 5),
@@ -148,6 +159,7 @@ impl Profile {
     fn hostile_client(self) -> Profile {
         Profile {
             chunk_pm: [60, 80, 80, 60, 30],
+            jump_pm: 40,
             client_drops_pm: 40,
             second_client_pm: 500,
             client_leaves_pm: 200,

@@ -369,6 +369,8 @@ impl World {
     fn sentence(&mut self, socket: u32, from: u64, to: u64) -> Option<String> {
         let is_trimmed = self.is_heads();
         let is_flagged = self.is_heads();
+        let end_is_unknown = self.chance(self.profile.says_pm[3]);
+        let end_is_beyond = self.is_heads();
         let connection = self.connections.get(&socket)?;
         let pieces = connection.audible(from, to);
         let (first, last) = (pieces.first()?, pieces.last()?);
@@ -390,11 +392,19 @@ impl World {
             // Writing into a String does not fail.
             let _ = write!(text, "{content}:{from}-{to} ");
         }
-        let flag = if is_flagged {
+        let flag = if is_flagged || end_is_unknown {
             r#","sentence_end":true"#
         } else {
             ""
         };
+        let end = match (end_is_unknown, end_is_beyond) {
+            (false, _) => end.to_string(),
+            (true, true) => "90000000".to_owned(),
+            (true, false) => "null".to_owned(),
+        };
+        if end_is_unknown {
+            self.trace.reach("a final without an end that can be");
+        }
         Some(format!(
             r#"{{"begin_time":{begin},"end_time":{end},"text":"{}"{flag}}}"#,
             text.trim_end()
@@ -471,6 +481,10 @@ impl World {
         );
         self.trace.reach("a task finishes");
         self.say_text(socket, text);
+        if self.chance(self.profile.closes_after_pm) {
+            self.trace.reach("a connection is closed after the finish");
+            self.say(socket, FromService::Close(1000, "bye"));
+        }
     }
 }
 

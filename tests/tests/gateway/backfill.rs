@@ -273,3 +273,35 @@ async fn fault_17_a_reset_does_not_delay_the_other_stream_and_the_next_audio_is_
         "chunks stay"
     );
 }
+
+#[tokio::test]
+async fn a_window_of_a_late_second_has_an_id_of_its_own() {
+    let gateway = Shared::gateway().await;
+    let session = "backfill-ids";
+    let mut client = gateway.open(session, "mixed").await;
+    client.store_marked(STREAM, 1..=9).await;
+    client.store_marked(STREAM, 11..=11).await;
+    reset(&gateway, session).await;
+    let ran = run(&gateway, session, "&flush=true").await;
+    assert_eq!(
+        (&ran["stopped"], &ran["generated"]),
+        (&json!("end"), &json!(2)),
+        "{ran:#}"
+    );
+    client.store_marked(STREAM, 10..=10).await;
+    client.close().await;
+    let ran = run(&gateway, session, "").await;
+    assert_eq!(
+        (&ran["stopped"], &ran["generated"]),
+        (&json!("end"), &json!(1)),
+        "{ran:#}"
+    );
+    let raw = gateway.utterances(session, "mixed", "raw").await;
+    let mut ids: Vec<_> = raw
+        .iter()
+        .map(|item| item["utterance_id"].as_str().expect("an id"))
+        .collect();
+    ids.sort_unstable();
+    let of = |end: &str| format!("{session}-mixed-{end}");
+    assert_eq!(ids, [of("00000010"), of("00000010-w3"), of("00000011")]);
+}

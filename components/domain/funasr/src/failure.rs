@@ -18,6 +18,8 @@ pub enum Failure {
     FinishTimeout,
     /// It said `task-failed`.
     Failed,
+    /// The same, for a reason that lasts: somebody has to pay, or to change a setting.
+    Rejected,
     /// It closed the connection, or the connection broke.
     Closed,
     /// The connection takes no frames: it is gone, or it does not drain.
@@ -28,13 +30,14 @@ pub enum Failure {
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Failure; 9] = [
+    pub const ALL: [Failure; 10] = [
         Failure::Unauthorized,
         Failure::Refused,
         Failure::Unreachable,
         Failure::StartTimeout,
         Failure::FinishTimeout,
         Failure::Failed,
+        Failure::Rejected,
         Failure::Closed,
         Failure::SendRefused,
         Failure::Unasked,
@@ -49,10 +52,16 @@ impl Failure {
             Failure::StartTimeout => "start-timeout",
             Failure::FinishTimeout => "finish-timeout",
             Failure::Failed => "failed",
+            Failure::Rejected => "rejected",
             Failure::Closed => "closed",
             Failure::SendRefused => "send-refused",
             Failure::Unasked => "unasked",
         }
+    }
+
+    /// Whether the next attempt will end in the same way, unless somebody does something.
+    pub(crate) const fn is_lasting(self) -> bool {
+        matches!(self, Failure::Unauthorized | Failure::Rejected)
     }
 
     /// Of a connection that could not be made; `status` is that of a refused handshake.

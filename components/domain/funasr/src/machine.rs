@@ -4,15 +4,20 @@
 mod clock;
 mod demands;
 mod given_up;
+mod open_end;
 pub(crate) mod service;
 mod stored;
 
 use crate::chance::backoff_ms;
 use crate::failure::Failure;
 use crate::message::repeatable;
+use crate::missing::Missing;
 use crate::phase::Phase;
-use crate::settings::{MAX_FLUSHES, Settings};
+use crate::rejected::Rejected;
+use crate::settings::{GONE_WAIT_MS, MAX_FLUSHES, Settings};
 use crate::state::State;
+
+pub use open_end::OpenEnd;
 
 /// What happened. `task` is the context that was given to the socket.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +44,12 @@ pub enum Input {
     },
     /// The timer set by [`Action::SetTimer`] ran out.
     Timer,
-    /// A send was refused and nothing was sent: the socket is unknown or does not drain.
+    /// A send was refused and nothing was sent: the socket is unknown or does not drain. Also where it is
+    /// known that the socket died with an earlier process.
     SendFailed(String),
+    /// The host does not know the open socket any more. What the service said last, and the end of the
+    /// connection, may be still to come.
+    Gone,
     /// All that is stored shall become final; answered by [`Action::Flushed`] with this id.
     Flush(String),
     /// Forget the backlog and the connection: what is stored up to now is not this path's any more.
@@ -65,7 +74,8 @@ pub enum Action {
     },
     /// Send a text frame.
     SendText { socket: String, text: String },
-    /// Send the PCM of seconds `first..=last`, silence for a missing one; the first `mute_ms` of the
+    /// Send the PCM of seconds `first..=last`, silence for a missing one, of which there are never more than
+    /// [`MAX_SILENCE_SECONDS`](crate::MAX_SILENCE_SECONDS) in a row; the first `mute_ms` of the
     /// first second are silenced, because their text is final already.
     SendSeconds {
         socket: String,
@@ -103,10 +113,11 @@ pub struct Sentence {
     pub arrived: Option<u64>,
 }
 
-/// Applies `inputs` to `state` at `now` (epoch ms). `room` is how many frames the open socket takes;
-/// `random` makes task ids and jitter.
+/// Applies `inputs` to `state` at `now` (epoch ms). `missing` are the seconds that are not stored once the
+/// inputs are; `room` is how many frames the open socket takes; `random` makes task ids and jitter.
 pub fn step(
     state: State,
+    missing: Missing<'_>,
     settings: &Settings,
     now: u64,
     random: u64,
@@ -115,6 +126,7 @@ pub fn step(
 ) -> (State, Vec<Action>) {
     let mut machine = Machine {
         state,
+        missing,
         settings,
         now,
         random,
@@ -136,6 +148,7 @@ pub fn step(
 
 struct Machine<'a> {
     state: State,
+    missing: Missing<'a>,
     settings: &'a Settings,
     now: u64,
     random: u64,
@@ -160,20 +173,18 @@ impl Machine<'_> {
             Input::Text { task, text } => self.text(&task, &text),
             Input::Closed { task, code, reason } => self.closed(&task, code, &reason),
             Input::Timer => self.state.timer_at = None,
-            Input::SendFailed(reason) => {
+            Input::SendFailed(reason) => self.send_failed(&reason),
+            Input::Gone => {
                 if self.state.phase.socket().is_some() {
-                    self.state.refused = self.state.phase.task().map(str::to_owned);
-                    self.fail(
-                        Failure::SendRefused,
-                        format!("the ASR connection takes no frames: {reason}"),
-                    );
+                    let until = self.now + GONE_WAIT_MS;
+                    self.state.gone_until.get_or_insert(until);
                 }
             }
             Input::Flush(id) => {
                 // It may be the first to come after a restart, with which the timer died.
                 self.state.timer_at = None;
                 if self.state.flushes.len() >= MAX_FLUSHES {
-                    let untranscribed = self.state.not_transcribed();
+                    let untranscribed = self.state.not_transcribed(self.missing);
                     self.actions.push(Action::Flushed { id, untranscribed });
                 } else {
                     self.state.flushes.push(id);
@@ -182,6 +193,16 @@ impl Machine<'_> {
             Input::Reset => self.reset(),
             Input::Covered(seq) => self.covered(seq),
             Input::Recovered { first, last } => self.state.late.remove(first, last),
+        }
+    }
+
+    fn send_failed(&mut self, reason: &str) {
+        if self.state.phase.socket().is_some() {
+            self.state.refused = self.state.phase.task().map(str::to_owned);
+            self.fail(
+                Failure::SendRefused,
+                format!("the ASR connection takes no frames: {reason}"),
+            );
         }
     }
 
@@ -201,22 +222,45 @@ impl Machine<'_> {
         let is_only_an_end = matches!(failure, Failure::SendRefused | Failure::FinishTimeout);
         if is_only_an_end && self.owes_nothing() {
             // The process was killed, or the service forgot to say the last word: nothing is lost.
-            self.state.phase = Phase::Idle;
+            self.end_task();
             return;
         }
         self.fail_without_socket(failure, why);
     }
 
     fn fail_without_socket(&mut self, failure: Failure, why: String) {
-        let why = repeatable(why.trim(), self.settings);
+        let odd = self.state.odd.take();
+        let odd = odd.map(|odd| format!("; {odd}")).unwrap_or_default();
+        let why = repeatable(&format!("{}{odd}", why.trim()), self.settings);
         self.actions.push(Action::Failed {
             failure,
             why: format!("{why}; what was not final will be sent again"),
         });
         self.state.failures = self.state.failures.saturating_add(1);
         self.state.last_error = Some(why);
-        let until = self.now + backoff_ms(self.state.failures, self.random);
+        let pause_ms = if failure.is_lasting() {
+            let before = self.state.rejected;
+            let (rejected, pause_ms) = Rejected::again(before, self.settings, self.random);
+            self.state.rejected = Some(rejected);
+            pause_ms
+        } else {
+            backoff_ms(self.state.failures, self.random)
+        };
+        let until = self.now + pause_ms;
         self.state.phase = Phase::Waiting { until };
+    }
+
+    /// A task is over and nothing went wrong.
+    fn end_task(&mut self) {
+        self.state.phase = Phase::Idle;
+        if let Some(odd) = self.state.odd.take() {
+            self.note(odd);
+        }
+    }
+
+    /// A frame of the current task that means nothing; `text` is the frame where it may be shown.
+    fn odd(&mut self, why: &str, text: Option<&str>) {
+        self.state.odd.add(why, text, self.settings);
     }
 
     fn note(&mut self, text: String) {
@@ -226,13 +270,19 @@ impl Machine<'_> {
 }
 
 #[cfg(test)]
+mod end_tests;
+#[cfg(test)]
 mod given_up_tests;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+mod jump_tests;
+#[cfg(test)]
 mod late_tests;
+#[cfg(test)]
+mod open_end_tests;
 #[cfg(test)]
 mod partial_tests;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use bounded_json::{OF_SERVICES, Refused};
 use quoted_text::quote;
 use serde_json::{Value, json};
 
-use crate::settings::{MAX_ERROR_CHARS, Settings};
+use crate::settings::{MAX_ERROR_CHARS, MAX_EVIDENCE_CHARS, Settings};
 
 /// A frame of the service, understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub enum ServiceEvent {
     Partial(Heard),
     /// All audio is recognised; a last text may come with it.
     Finished(Option<Heard>),
+    /// The task is over, and the service heard no speech in it: an end like any other.
+    NoSpeech,
     /// The task is over; the service closes the connection.
     Failed(String),
     /// Not an event of this protocol; the text says why, for the log.
@@ -29,7 +31,7 @@ pub enum ServiceEvent {
 /// A sentence in the task's own time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
-    /// From the start of the task's audio; `None` when the service did not say.
+    /// From the start of the task's audio; where the service did not say, the begin of its first word.
     pub begin_ms: Option<u64>,
     /// As `begin_ms`; where the service did not say, the end of its last word.
     pub end_ms: Option<u64>,
@@ -123,6 +125,7 @@ pub fn parse(text: &str) -> (Option<String>, ServiceEvent) {
             Some(Said::Final(heard)) if !heard.text.is_empty() => Some(heard),
             _ => None,
         }),
+        Some("task-failed") if header["error_code"] == NO_SPEECH => ServiceEvent::NoSpeech,
         Some("task-failed") => ServiceEvent::Failed(failure(header)),
         Some(other) => ServiceEvent::Unknown(format!("unknown event {other}")),
         None => ServiceEvent::Unknown("a frame has no header.event".into()),
@@ -168,14 +171,19 @@ fn sentence(payload: &Value) -> Option<Said> {
     let end_ms = sentence.get("end_time").and_then(millis);
     // When nothing says that it is final, and it has no end, it is still being heard.
     let is_final = flag.unwrap_or(end_ms.is_some());
-    let last_word = || sentence.get("words")?.as_array()?.last();
-    let end_ms = end_ms.or_else(|| last_word()?.get("end_time").and_then(millis));
+    let words = sentence.get("words").and_then(Value::as_array);
+    let of_words = |name| {
+        let words = words.into_iter().flatten();
+        words.filter_map(move |word| word.get(name).and_then(millis))
+    };
+    let end_ms = end_ms.or_else(|| of_words("end_time").max());
     let text = sentence
         .get("text")
         .and_then(Value::as_str)?
         .trim()
         .to_owned();
     let begin_ms = sentence.get("begin_time").and_then(millis);
+    let begin_ms = begin_ms.or_else(|| of_words("begin_time").min());
     let heard = |end_ms| Heard {
         begin_ms,
         end_ms,
@@ -185,6 +193,44 @@ fn sentence(payload: &Value) -> Option<Said> {
         return Some(Said::Final(heard(end_ms)));
     }
     Some(Said::Partial(heard(end_ms)))
+}
+
+/// The code of a failure that is none.
+const NO_SPEECH: &str = "NO_VALID_AUDIO_ERROR";
+
+/// Codes of failures that trying again does not mend: somebody has to pay, or to change a setting.
+const LASTING: [&str; 6] = [
+    "Arrearage",
+    "InvalidParameter",
+    "InvalidApiKey",
+    "AccessDenied",
+    "ModelNotFound",
+    "DataInspectionFailed",
+];
+
+/// Whether a failure, as [`ServiceEvent::Failed`] tells it, will be the same when it is tried again.
+pub fn is_lasting(why: &str) -> bool {
+    let code = why.split(':').next().unwrap_or_default();
+    // Some have a group before them: `Model.AccessDenied`.
+    let code = code.rsplit('.').next().unwrap_or_default();
+    LASTING.contains(&code)
+}
+
+/// A frame that means nothing here, as a state and a log line may show it: raw and cut, but for one that has
+/// a sentence in it.
+pub fn evidence(text: &str, settings: &Settings) -> String {
+    let says_something = serde_json::from_str::<Value>(text)
+        .is_ok_and(|frame| frame.pointer("/payload/output").is_some());
+    if says_something {
+        return describe(text);
+    }
+    let cut = quote(text, &settings.api_key, MAX_EVIDENCE_CHARS);
+    let more = if text.chars().nth(MAX_EVIDENCE_CHARS).is_some() {
+        "..."
+    } else {
+        ""
+    };
+    format!("{cut:?}{more}")
 }
 
 /// The events of the protocol.

@@ -35,6 +35,14 @@ pub struct Settings {
 pub const RETRY_FIRST_MS: u64 = 500;
 /// Longest pause before a new connection is tried.
 pub const RETRY_CAP_MS: u64 = 10_000;
+/// The same after the service refused the key or the request for a reason that lasts; it grows five times as
+/// long with each refusal, up to [`REJECTED_RETRY_CAP_MS`].
+pub const REJECTED_RETRY_FIRST_MS: u64 = 2_000;
+/// Longest pause after such a refusal. Other settings are tried at once.
+pub const REJECTED_RETRY_CAP_MS: u64 = 300_000;
+/// How long the end of a connection that the host does not know any more may wait to be told, with what the
+/// service said before it.
+pub const GONE_WAIT_MS: u64 = 5_000;
 /// A task to which nothing was sent for this long is finished: the service would fail it after
 /// about 23 s without audio.
 pub const IDLE_FINISH_MS: u64 = 5_000;
@@ -51,11 +59,21 @@ pub const BURST_SECONDS: u64 = 10;
 pub const MAX_FLUSHES: usize = 16;
 /// How long a missing second is waited for, from when a later one came, before silence is sent for it.
 pub const GAP_HOLD_MS: u64 = 2_000;
+/// Missing seconds in a row for which silence is sent. Sent at 8 times real time it is over in 1.25 s, which
+/// is about what ending a task and starting another one takes: where more are missing a new task is sooner at
+/// the next stored second, and costs nothing for what was never recorded.
+pub const MAX_SILENCE_SECONDS: u32 = 10;
 /// Gaps that are waited for at the same time.
 pub const MAX_HELD_GAPS: usize = 16;
 /// Ranges of seconds that came too late, of one stream; they are stored with every change.
 pub const MAX_LATE_RANGES: usize = 256;
 /// Seconds whose time of arrival is remembered for the latency figures.
 pub const MAX_ARRIVALS: usize = 180;
+/// Of a final sentence without an end, in bytes: a longer one is not held until its end is known.
+pub const MAX_OPEN_END_BYTES: usize = 4 * 1024;
+/// Frames of one task that mean nothing are counted up to here.
+pub const MAX_ODD_FRAMES: u32 = 1_000;
+/// What is shown of the first of them, in characters.
+pub const MAX_EVIDENCE_CHARS: usize = 120;
 /// What is kept of an error text.
 pub const MAX_ERROR_CHARS: usize = 300;

@@ -6,8 +6,12 @@ use crate::SECOND_MS;
 use crate::arrivals::Arrivals;
 use crate::held::Held;
 use crate::late::Late;
+use crate::machine::OpenEnd;
+use crate::missing::Missing;
+use crate::odd::Odd;
 use crate::pace::Pace;
 use crate::phase::{Connection, Phase};
+use crate::rejected::Rejected;
 
 /// All that the state machine knows. It is stored as JSON by the caller; its fields are this
 /// crate's own.
@@ -34,6 +38,21 @@ pub struct State {
     /// Failures since the last final sentence or orderly end.
     pub(crate) failures: u32,
     pub(crate) last_error: Option<String>,
+    /// The service refuses for a reason that lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rejected: Option<Rejected>,
+    /// A final sentence whose end is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) open_end: Option<OpenEnd>,
+    /// Where the last one of this task that was told begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_open_begin_ms: Option<u64>,
+    /// What the service said in this task that means nothing.
+    #[serde(skip_serializing_if = "Odd::is_empty")]
+    pub(crate) odd: Odd,
+    /// The host does not know the socket any more: until when its end is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gone_until: Option<u64>,
     /// The task whose socket took no more frames: why may be said in one that waits to be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<String>,
@@ -93,15 +112,23 @@ impl State {
         self.late.up_to(self.next_base() - 1)
     }
 
-    /// How many seconds up to the last stored one are not final: what this path has yet to do.
+    /// How many seconds up to the last stored one are not final: what this path has yet to get past. Those
+    /// that are missing are among them.
     pub fn untranscribed(&self) -> u32 {
         (self.stored + 1).saturating_sub(self.next_base())
     }
 
-    /// These and the late ones.
-    pub(crate) fn not_transcribed(&self) -> u32 {
-        self.untranscribed()
-            .saturating_add(self.late_for_good().count())
+    /// The stored seconds that are not final, and the late ones.
+    pub(crate) fn not_transcribed(&self, missing: Missing<'_>) -> u32 {
+        let next = self.next_base();
+        let ahead =
+            self.untranscribed() - missing.count(next, self.stored).min(self.untranscribed());
+        let late = self.late_for_good();
+        let late = late
+            .ranges()
+            .flat_map(|(first, last)| missing.split(first, last, 0))
+            .map(|(first, last)| last - first + 1);
+        late.fold(ahead, u32::saturating_add)
     }
 
     /// What operators see.

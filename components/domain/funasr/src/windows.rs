@@ -20,7 +20,7 @@ mod task;
 
 use crate::late::Late;
 use crate::message::repeatable;
-use crate::{Failure, State as Bridge};
+use crate::{Failure, Missing, State as Bridge};
 pub use settings::{MAX_RUNS, WindowSettings};
 pub use state::{State, Status};
 pub use stretch::{Range, uncovered};
@@ -49,8 +49,12 @@ pub enum Input {
     },
     /// The timer set by [`Action::SetTimer`] ran out.
     Timer,
-    /// A send was refused and nothing was sent.
+    /// A send was refused and nothing was sent. Also where it is known that the socket died with an earlier
+    /// process.
     SendFailed(String),
+    /// The host does not know the open socket any more. What the service said last, and the end of the
+    /// connection, may be still to come.
+    Gone,
     /// Somebody wants one more window. When no whole one is left, a shorter one will do if `flush`.
     Run { id: String, flush: bool },
     /// All that is stored shall be covered, the last, shorter window included.
@@ -91,8 +95,13 @@ pub enum Action {
     /// A window is done. `text` is all its sentences, empty when nothing was said. The realtime path
     /// must be told before the next step ([`crate::Input::Recovered`]): late seconds of its own may be
     /// among those that were heard.
+    ///
+    /// Windows that end after all before them have no `number`. Another one, which makes up for seconds that
+    /// came late, may end with the same second as one before it: its number tells them apart, and no two of a
+    /// stream have the same until it is reset.
     Window {
         range: Range,
+        number: Option<u32>,
         text: String,
         took_ms: u64,
     },
@@ -122,7 +131,7 @@ pub struct Ran {
 
 /// Applies `inputs` to `state` at `now` (epoch ms); none at all means: look whether there is something
 /// to do. `bridge` is the state of the same stream's realtime path, and `realtime` says whether that
-/// path runs. `room` is how many frames the open socket takes; `random` makes task ids.
+/// path runs; `missing` are the seconds that are not stored. `room` is how many frames the open socket takes; `random` makes task ids.
 #[expect(
     clippy::too_many_arguments,
     reason = "the contract's own: each is one fact of the moment, and the state is moved through"
@@ -131,6 +140,7 @@ pub fn step(
     state: State,
     bridge: &Bridge,
     realtime: bool,
+    missing: Missing<'_>,
     settings: &WindowSettings,
     now: u64,
     random: u64,
@@ -139,8 +149,9 @@ pub fn step(
 ) -> (State, Vec<Action>) {
     let mut machine = Machine {
         state,
-        stretches: stretch::for_windows(bridge, realtime),
+        stretches: stretch::for_windows(bridge, realtime, missing),
         bridge_late: bridge.late_for_good(),
+        missing,
         settings,
         now,
         random,
@@ -167,6 +178,7 @@ struct Machine<'a> {
     stretches: Vec<Range>,
     /// Late seconds of the realtime path.
     bridge_late: Late,
+    missing: Missing<'a>,
     settings: &'a WindowSettings,
     now: u64,
     random: u64,
@@ -190,6 +202,7 @@ impl Machine<'_> {
             Input::Closed { task, code, reason } => self.closed(&task, code, &reason),
             Input::Timer => {}
             Input::SendFailed(reason) => self.send_failed(&reason),
+            Input::Gone => self.gone(),
             Input::Run { id, flush } => self.requests.push(Request::run(id, flush)),
             Input::Flush(id) => self.requests.push(Request::flush(id)),
             Input::Late(seq) => self.late(seq),
@@ -205,6 +218,8 @@ impl Machine<'_> {
 
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod jump_tests;
 #[cfg(test)]
 mod late_tests;
 #[cfg(test)]

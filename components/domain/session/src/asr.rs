@@ -150,6 +150,7 @@ pub fn quantile(sorted: &[u64], q: f64) -> Option<u64> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use crate::ingest::IngestRecord;
     use proptest::prelude::*;
 
     fn emitted(start: u32, end: u32, latency_ms: Option<u64>) -> Emitted {
@@ -186,6 +187,7 @@ mod tests {
             settings,
             figures,
             bridge,
+            ingest: &IngestRecord::new(EpochMs(0)),
             windows,
             now: EpochMs(1000),
             never: EpochMs(0),
@@ -360,6 +362,32 @@ mod tests {
         );
         assert!(
             text.ends_with(r#""updated_at":"1970-01-01T00:00:00.900Z"}"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn missing_seconds_are_no_backlog() {
+        let mut ingest = IngestRecord::new(EpochMs(0));
+        for seq in [1, 3602, 3603] {
+            ingest.stored(Seq::new(seq).unwrap(), EpochMs(0));
+        }
+        let bridge = BridgeFigures {
+            stored: 3603,
+            sent: 1,
+            ..BridgeFigures::default()
+        };
+        let text = stored::to_json(&AsrView::new(AsrParts {
+            settings: &settings(),
+            figures: &AsrFigures::default(),
+            bridge: &bridge,
+            ingest: &ingest,
+            windows: &WindowFigures::default(),
+            now: EpochMs(1000),
+            never: EpochMs(0),
+        }));
+        assert!(
+            text.contains(r#""backlog_chunks":2,"ingest_lag_seconds":3,"#),
             "{text}"
         );
     }

@@ -134,6 +134,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use crate::asr::{AsrFigures, AsrParts, AsrSettings, BridgeFigures, WindowDone, WindowFigures};
+    use crate::ingest::IngestRecord;
     use crate::seq::Seq;
     use crate::time::EpochMs;
     use proptest::prelude::*;
@@ -216,10 +217,12 @@ mod tests {
             ..WindowFigures::default()
         };
         let bridge = BridgeFigures::default();
+        let ingest = IngestRecord::new(EpochMs(0));
         let asr = AsrView::new(AsrParts {
             settings: &settings,
             figures: &figures,
             bridge: &bridge,
+            ingest: &ingest,
             windows: &windows,
             now: EpochMs(5),
             never: EpochMs(0),

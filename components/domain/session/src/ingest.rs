@@ -254,6 +254,12 @@ impl IngestRecord {
         &self.gaps
     }
 
+    /// How many seconds after this one are missing.
+    pub fn missing_after(&self, seq: u32) -> u32 {
+        let after = |&(first, last): &(u32, u32)| last.saturating_sub(seq.max(first - 1));
+        self.gaps.iter().map(after).sum()
+    }
+
     /// Whether this second is stored.
     pub fn is_stored(&self, seq: Seq) -> bool {
         seq.get() <= self.last_seq && self.gap_of(seq).is_err()

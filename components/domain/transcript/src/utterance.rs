@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// One final sentence, or the text of one window, of one stream. The fields are those of the HTTP API, in its order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Utterance {
-    /// `<session>-<role>-<end_seq, 8 digits>-<suffix>`; that of a window has no suffix.
+    /// `<session>-<role>-<end_seq, 8 digits>-<suffix>`; that of a window has no suffix, but for one that may
+    /// end with the same second as another window: `-w<number>`.
     pub utterance_id: String,
     /// The session it belongs to.
     pub session_id: String,
@@ -76,9 +77,11 @@ pub struct WindowText<'a> {
     pub text: &'a str,
     /// The window's first second, from 1. 0 counts as 1.
     pub start_seq: u32,
-    /// Its last second. Earlier than `start_seq` counts as equal to it. Until a reset no two windows of
-    /// a stream end with the same second, which makes the id unique.
+    /// Its last second. Earlier than `start_seq` counts as equal to it.
     pub end_seq: u32,
+    /// None: no window before it ended with this second or a later one. Otherwise it is in the id, and no two
+    /// windows of a stream have the same until a reset.
+    pub number: Option<u32>,
     /// The model that heard it.
     pub asr_model: &'a str,
     /// Who ran the model.
@@ -164,7 +167,10 @@ impl Utterance {
             ..
         } = window;
         Ok(Utterance {
-            utterance_id: format!("{session_id}-{stream_role}-{end_seq:08}"),
+            utterance_id: match window.number {
+                None => format!("{session_id}-{stream_role}-{end_seq:08}"),
+                Some(number) => format!("{session_id}-{stream_role}-{end_seq:08}-w{number}"),
+            },
             session_id: (*session_id).to_owned(),
             stream_role: (*stream_role).to_owned(),
             text: text.to_owned(),
@@ -215,6 +221,7 @@ pub(crate) mod tests {
             text,
             start_seq,
             end_seq,
+            number: None,
             asr_model: "model",
             asr_provider: "dashscope",
             created_at: "2026-02-11T09:30:00.123Z",
@@ -235,6 +242,16 @@ pub(crate) mod tests {
                 r#""created_at":"2026-02-11T09:30:00.123Z","latency_ms":900}"#
             )
         );
+    }
+
+    #[test]
+    fn a_window_that_may_end_with_another_one_has_its_number_in_the_id() {
+        let numbered = WindowText {
+            number: Some(3),
+            ..window(10, 10, "late")
+        };
+        let id = Utterance::window(&numbered).unwrap().utterance_id;
+        assert_eq!(id, "s-1-students-00000010-w3");
     }
 
     #[test]

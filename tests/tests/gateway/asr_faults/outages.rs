@@ -1,8 +1,11 @@
 //! 2 and 3: the service is down, or says that it is, for a while.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use asr_simulator::{Faults, Outcome, Refusal};
+use end_to_end::gateway::up;
 use end_to_end::session::number;
 use end_to_end::wait::eventually;
 use end_to_end::{Asr, Expect, FeedLoad, FeedPace, Gateway, Pace, Recorder, audit};
@@ -121,11 +124,57 @@ async fn fault_02_drops_connections_for_a_while() {
 
 #[tokio::test]
 async fn fault_02_refuses_the_key_for_a_while() {
-    let faults = refusing(Faults {
+    // What lasts is tried ever less often, also by a new process: until somebody sets another key.
+    let session = "fault-02-401";
+    let asr = Asr::start().await;
+    let (key, url) = (Arc::new(AtomicU32::new(1)), asr.url());
+    let key_now = Arc::clone(&key);
+    let mut gateway = Gateway::start_by(move |state| {
+        let mut command = up(state);
+        let key = format!("a-key-{}", key_now.load(Ordering::SeqCst));
+        command.env("ASR_WS_URL", &url);
+        command.env("ALIYUN_DASHSCOPE_API_KEY", key);
+        command.env("ASR_CATCH_UP_SPEED", FAST);
+        command
+    })
+    .await;
+    asr.set_faults(refusing(Faults {
         unauthorized: true,
         ..Faults::default()
-    });
-    out_for_a_while("fault-02-401", faults, "ALIYUN_DASHSCOPE_API_KEY").await;
+    }));
+    let recorded = fed(&gateway, session, 40).await;
+    let is_given_time = |asr: &Value| number(asr, "next_retry_after_ms") > 10_000;
+    let states = shown(
+        &gateway,
+        session,
+        "the next attempt is far away",
+        is_given_time,
+    )
+    .await;
+    for (state, sent) in states.iter().zip(&recorded) {
+        assert!(
+            error(state).contains("ALIYUN_DASHSCOPE_API_KEY"),
+            "{state:#}"
+        );
+        assert_eq!(state["asr_ws_state"], "error", "{state:#}");
+        assert_eq!(state["backlog_chunks"], sent.last(), "{state:#}");
+    }
+    let made = attempts(&asr);
+    assert!(made <= 2 * 4, "{made} attempts of two streams");
+    gateway.kill().await;
+    gateway.restart().await;
+    let states = shown(&gateway, session, "it still is", |asr| {
+        number(asr, "next_retry_after_ms") > 0
+    })
+    .await;
+    assert!(attempts(&asr) <= made + 2, "{states:#?}");
+
+    asr.set_faults(Faults::default());
+    gateway.kill().await;
+    key.store(2, Ordering::SeqCst);
+    gateway.restart().await;
+    without_any_client(&gateway, &recorded).await;
+    audit(&gateway, &recorded, Expect::AllTranscribed).await;
 }
 
 #[tokio::test]

@@ -337,3 +337,69 @@ fn chunks(gateway: &Gateway, session: &str) -> Vec<String> {
     let folder = format!("sessions/{session}/chunks/teacher/");
     gateway.blobs().names(&folder)
 }
+
+/// Whole seconds that the service was sent, and the last one of them that it heard.
+fn sent_of(asr: &Asr, stream: u16) -> (u64, u32) {
+    let tasks = tasks_of(asr, stream);
+    let bytes: u64 = tasks.iter().map(|task| task.audio_bytes).sum();
+    let last = tasks.iter().flat_map(|task| &task.heard).last();
+    (
+        bytes / SECOND_BYTES as u64,
+        last.map_or(0, |second| second.seq),
+    )
+}
+
+#[tokio::test]
+async fn fault_13_seconds_that_were_never_recorded_cost_nothing_and_are_in_no_list() {
+    let asr = Asr::start().await;
+    let gateway = Gateway::start(Settings::with_asr(&asr)).await;
+    let session = "fault-13-jumps";
+    let mut teacher = Recorded::new(session, "teacher", TEACHER);
+    let mut socket = gateway.open(session, "teacher").await;
+    // Five jumps: five hours that were not recorded.
+    let seconds = [1, 3602, 7203, 10_804, 14_405, 18_006];
+    for seq in seconds {
+        store_one(&mut teacher, &mut socket, seq).await;
+    }
+    is_heard(&asr, TEACHER, 18_006).await;
+    assert_eq!(sent_of(&asr, TEACHER), (6, 18_006), "no silence");
+    // One of those between comes after all: it is listed, and only it.
+    store_one(&mut teacher, &mut socket, 50).await;
+    socket.close().await;
+    let recorded = [teacher];
+    let documents = audit(&gateway, &recorded, Expect::OrListed).await;
+    let listed = &documents.result["untranscribed_by_stream"]["teacher"];
+    assert_eq!(*listed, json!([{"first_seq": 50, "last_seq": 50}]));
+    let asr_view = &documents.state["asr_by_stream"]["teacher"];
+    assert_eq!(asr_view["backlog_chunks"], 0, "{asr_view:#}");
+    let raw = documents.result["utterances_raw_by_stream"]["teacher"].as_array();
+    let ranges: Vec<_> = raw
+        .expect("utterances")
+        .iter()
+        .map(|item| (number(item, "start_seq"), number(item, "end_seq")))
+        .collect();
+    assert_eq!(ranges, seconds.map(|seq| (u64::from(seq), u64::from(seq))));
+
+    // The same in windows.
+    let before = asr.log().len();
+    let reset = format!("/v1/sessions/{session}/asr-reset?stream_role=teacher");
+    gateway.post(&reset, &json!({})).await.ok();
+    let run = format!("/v1/sessions/{session}/asr-run?stream_role=teacher&flush=true");
+    let run = gateway.post(&run, &json!({})).await.ok();
+    assert_eq!(
+        (&run["stopped"], &run["last_error"]),
+        (&json!("end"), &Value::Null),
+        "{run:#}"
+    );
+    let log = asr.log();
+    let windows: Vec<_> = log.iter().skip(before).collect();
+    let bytes: u64 = windows.iter().map(|task| task.audio_bytes).sum();
+    let most = 7 * SECOND_BYTES as u64 + windows.len() as u64 * WAV_HEADER as u64;
+    assert!(
+        bytes <= most,
+        "{bytes} bytes for seven seconds: {windows:#?}"
+    );
+    let documents = audit(&gateway, &recorded, Expect::AllTranscribed).await;
+    let listed = &documents.result["untranscribed_by_stream"]["teacher"];
+    assert_eq!(*listed, json!([]));
+}

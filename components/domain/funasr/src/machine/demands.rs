@@ -7,7 +7,9 @@ use crate::chance::task_uuid;
 use crate::failure::Failure;
 use crate::message;
 use crate::phase::Phase;
-use crate::settings::{FINISH_LIMIT_MS, FINISH_TIMEOUT_MS, IDLE_FINISH_MS, QUIET_TASK_MS};
+use crate::settings::{
+    FINISH_LIMIT_MS, FINISH_TIMEOUT_MS, IDLE_FINISH_MS, MAX_SILENCE_SECONDS, QUIET_TASK_MS,
+};
 
 /// How long to wait when the socket takes nothing more, in ms.
 pub(super) const ROOM_RETRY_MS: u64 = 250;
@@ -16,6 +18,9 @@ const TIMER_LOST_MS: u64 = 1_000;
 
 impl Machine<'_> {
     pub(super) fn check_deadlines(&mut self) {
+        if self.state.gone_until.is_some_and(|until| until <= self.now) {
+            self.send_failed("it is gone");
+        }
         let (failure, missing, deadline) = match &self.state.phase {
             Phase::Connecting { deadline, .. } => (Failure::Unreachable, "connection", deadline),
             Phase::Starting { deadline, .. } => (Failure::StartTimeout, "task-started", deadline),
@@ -46,7 +51,8 @@ impl Machine<'_> {
         }
         match &self.state.phase {
             Phase::Idle if self.settings.enabled && self.state.untranscribed() > 0 => self.open(),
-            Phase::Running(_) => {
+            Phase::Running(_) if self.state.gone_until.is_none() => {
+                self.begin_with_a_stored_second();
                 self.send_audio();
                 self.finish_if_due();
             }
@@ -63,10 +69,51 @@ impl Machine<'_> {
         }
     }
 
-    /// The last second that may be sent: what comes before the first one that is waited for.
+    /// The last second that may be sent: what comes before the first one that is waited for, or before more
+    /// missing ones than silence is sent for.
     fn ready(&self) -> u32 {
         let held = self.state.held.next_after(self.state.sent);
-        held.map_or(self.state.stored, |(first, _)| first - 1)
+        let held = held.map_or(self.state.stored, |(first, _)| first - 1);
+        let jump = self
+            .missing
+            .longer_than(MAX_SILENCE_SECONDS, self.state.sent);
+        jump.map_or(held, |(first, _)| held.min(first - 1))
+    }
+
+    /// Whether the next seconds are missing, are not waited for, and are too many to send silence for.
+    fn is_at_jump(&self) -> bool {
+        let next = self.state.sent.saturating_add(1);
+        let is_next = |range: Option<(u32, u64)>| range.is_some_and(|(first, _)| first == next);
+        let jump = self
+            .missing
+            .longer_than(MAX_SILENCE_SECONDS, self.state.sent);
+        jump.is_some_and(|(first, _)| first == next)
+            && !is_next(self.state.held.next_after(self.state.sent))
+    }
+
+    /// Silence is sent between stored seconds and never before the first one: a task that was sent nothing
+    /// yet begins with the next stored second, and what is missing before it is not this path's any more.
+    fn begin_with_a_stored_second(&mut self) {
+        let Phase::Running(running) = &mut self.state.phase else {
+            return;
+        };
+        if self.state.sent >= running.base {
+            return;
+        }
+        let Some((_, last)) = self.missing.range_of(running.base) else {
+            return;
+        };
+        let held = self.state.held.next_after(self.state.sent);
+        let last = held.map_or(last, |(first, _)| last.min(first - 1));
+        // Whatever the caller's record says, the last stored second is stored.
+        let last = last.min(self.state.stored.saturating_sub(1));
+        if last < running.base {
+            return;
+        }
+        running.base = last + 1;
+        self.state.sent = last;
+        self.state.final_ms = u64::from(last) * SECOND_MS;
+        self.state.arrivals.forget_before(last + 1);
     }
 
     fn open(&mut self) {
@@ -127,8 +174,9 @@ impl Machine<'_> {
         let all_sent = self.state.sent >= self.state.stored;
         let idle = all_sent && self.now >= running.sent_at + IDLE_FINISH_MS;
         let wanted = all_sent && !self.state.flushes.is_empty();
+        let jump = self.is_at_jump();
         let quiet = sent_ms.saturating_sub(self.state.final_ms) >= QUIET_TASK_MS;
-        if !(idle || wanted || quiet) {
+        if !(idle || wanted || quiet || jump) {
             return;
         }
         let text = message::finish_task(&running.task);
@@ -149,7 +197,7 @@ impl Machine<'_> {
         if is_under_way && self.settings.enabled {
             return;
         }
-        let untranscribed = self.state.not_transcribed();
+        let untranscribed = self.state.not_transcribed(self.missing);
         for id in std::mem::take(&mut self.state.flushes) {
             self.actions.push(Action::Flushed { id, untranscribed });
         }
@@ -158,12 +206,21 @@ impl Machine<'_> {
     /// Sets the timer only when it must ring earlier than it will: one that rings too early finds
     /// nothing to do and is set anew, which is cheaper than setting it with every chunk.
     pub(super) fn arm_timer(&mut self) {
+        if self.state.phase.socket().is_none() {
+            self.state.gone_until = None;
+        }
         let due = match &self.state.phase {
             Phase::Idle => return,
             Phase::Waiting { until } => *until,
             Phase::Connecting { deadline, .. }
             | Phase::Starting { deadline, .. }
-            | Phase::Finishing { deadline, .. } => *deadline,
+            | Phase::Finishing { deadline, .. } => {
+                let gone = self.state.gone_until;
+                gone.map_or(*deadline, |until| until.min(*deadline))
+            }
+            Phase::Running(_) if self.state.gone_until.is_some() => {
+                self.state.gone_until.unwrap_or(self.now)
+            }
             Phase::Running(_) if self.state.sent < self.state.stored && self.room == 0 => {
                 self.now + ROOM_RETRY_MS
             }

@@ -5,14 +5,13 @@ use super::{Action, Machine};
 use crate::SECOND_MS;
 use crate::arrivals::Arrivals;
 use crate::late::Late;
-use crate::phase::Phase;
 
 impl Machine<'_> {
     /// Everything up to the last stored second is given up, with the task that was to transcribe it.
     /// The socket of one that is still connecting is closed when it opens.
     pub(super) fn reset(&mut self) {
         self.close_socket();
-        self.state.phase = Phase::Idle;
+        self.end_task();
         self.state.failures = 0;
         self.state.last_error = None;
         self.state.arrivals = Arrivals::default();
@@ -41,7 +40,7 @@ impl Machine<'_> {
         if self.takes_audio() && self.state.sent < seq {
             // Its clock would miss the seconds that are left out: the next task begins after them.
             self.close_socket();
-            self.state.phase = Phase::Idle;
+            self.end_task();
         }
     }
 }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::tests_support::Stream;
 use super::{Action, Input};
 use crate::phase::Connection;
+use crate::settings::MAX_SILENCE_SECONDS;
 
 #[derive(Debug, Clone)]
 enum Fate {
@@ -34,6 +35,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let fate = prop_oneof![
         6 => Just(Fate::Chunk),
         1 => (1u32..4).prop_map(Fate::Skip),
+        1 => (8u32..60).prop_map(Fate::Skip),
         2 => any::<prop::sample::Index>().prop_map(Fate::Late),
         1 => Just(Fate::Recover),
         4 => Just(Fate::Answer),
@@ -149,6 +151,10 @@ impl World {
                     if first == base {
                         self.answered_ms = u64::from(mute_ms);
                     }
+                    assert!(
+                        first != base || self.stored.contains(&first),
+                        "a task begins with silence"
+                    );
                     for seq in first..=last {
                         let is_silence = !self.stored.contains(&seq);
                         let mute_ms = if seq == first { u64::from(mute_ms) } else { 0 };
@@ -157,6 +163,7 @@ impl World {
                             mute_ms,
                         };
                         self.audio.insert(seq, sent);
+                        self.check_silence(seq);
                     }
                     self.heard_to = last;
                 }
@@ -167,6 +174,13 @@ impl World {
                 _ => {}
             }
         }
+    }
+
+    /// Silence that was sent up to this second is not longer than its limit.
+    fn check_silence(&self, seq: u32) {
+        let sent = self.audio.range(..=seq).rev();
+        let in_a_row = sent.take_while(|(_, sent)| sent.is_silence).count();
+        assert!(in_a_row <= MAX_SILENCE_SECONDS as usize, "{in_a_row} s");
     }
 
     fn hear(&mut self, start_ms: u64, end_ms: u64) {

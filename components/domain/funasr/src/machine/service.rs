@@ -1,5 +1,6 @@
 //! What the connection and the service's frames do to the state.
 
+use super::open_end::Next;
 use super::{Action, Machine, Sentence};
 use crate::SECOND_MS;
 use crate::failure::Failure;
@@ -39,13 +40,14 @@ impl Machine<'_> {
                 let why = format!("the ASR task failed: {why}");
                 self.state.last_error = Some(repeatable(&why, self.settings));
             }
-            self.note(format!("a frame of the old task {task} is ignored"));
+            if self.settings.notes_events {
+                self.note(format!("a frame of the old task {task} is ignored"));
+            }
             return;
         }
         let (named, event) = message::parse(text);
         if named.is_some_and(|named| named != task) {
-            self.note("a frame that names another task is ignored".into());
-            return;
+            return self.odd("a frame names another task", Some(text));
         }
         match event {
             ServiceEvent::Started => self.started(),
@@ -59,17 +61,21 @@ impl Machine<'_> {
                 self.partial(heard);
             }
             ServiceEvent::Finished(heard) => self.finished(heard),
+            ServiceEvent::NoSpeech => self.finished_as_asked(),
             ServiceEvent::Failed(why) => {
-                self.fail(Failure::Failed, format!("the ASR task failed: {why}"));
+                let failure = match message::is_lasting(&why) {
+                    true => Failure::Rejected,
+                    false => Failure::Failed,
+                };
+                self.fail(failure, format!("the ASR task failed: {why}"));
             }
-            ServiceEvent::Unknown(why) => self.note(format!("the ASR service: {why}")),
+            ServiceEvent::Unknown(why) => self.odd(&why, Some(text)),
         }
     }
 
     fn started(&mut self) {
         let Phase::Starting { task, socket, .. } = &self.state.phase else {
-            self.note("task-started came twice".into());
-            return;
+            return self.odd("task-started came twice", None);
         };
         let base = self.state.next_base();
         let running = Running {
@@ -80,6 +86,8 @@ impl Machine<'_> {
         };
         self.state.phase = Phase::Running(running);
         self.state.sent = base - 1;
+        self.state.open_end = None;
+        self.state.last_open_begin_ms = None;
         self.state.last_error = None;
     }
 
@@ -95,8 +103,7 @@ impl Machine<'_> {
 
     fn sentence(&mut self, heard: Heard) {
         let (Phase::Running(running) | Phase::Finishing { running, .. }) = &self.state.phase else {
-            self.note("a result before task-started is ignored".into());
-            return;
+            return self.odd("a result came before task-started", None);
         };
         if heard.text.is_empty() {
             // It makes nothing final: what was said there may be told yet, and silence is heard again
@@ -104,50 +111,80 @@ impl Machine<'_> {
             return;
         }
         let base_ms = u64::from(running.base - 1) * SECOND_MS;
-        let sent_ms = u64::from(self.state.sent) * SECOND_MS;
-        let end_ms = heard
-            .end_ms
-            .map_or(sent_ms, |end| (base_ms + end).min(sent_ms));
+        let sent_ms = self.sent_ms();
+        // Times beyond what was sent say nothing: all that was sent may be another sentence's as well.
+        let begin_ms = heard.begin_ms.map(|begin| base_ms + begin);
+        let begin_ms = begin_ms.filter(|begin| *begin < sent_ms);
+        let end_ms = heard.end_ms.map(|end| base_ms + end);
+        let Some(end_ms) = end_ms.filter(|end| *end <= sent_ms) else {
+            return self.hold(begin_ms, heard.text);
+        };
         if end_ms <= self.state.final_ms {
-            self.note("a final result for audio that is final already is ignored".into());
+            return self.odd("a final result for audio that is final already", None);
+        }
+        self.forget_held(begin_ms);
+        self.end_held(Next::Sentence {
+            begin_ms,
+            end_ms: Some(end_ms),
+        });
+        if end_ms <= self.state.final_ms {
             return;
         }
         // Times are the service's, but ranges must rise and must not be empty.
-        let begin_ms = heard
-            .begin_ms
-            .map_or(self.state.final_ms, |begin| base_ms + begin);
+        let begin_ms = begin_ms.unwrap_or(self.state.final_ms);
         let start_ms = begin_ms.min(end_ms - 1).max(self.state.final_ms);
+        self.tell(start_ms, end_ms, heard.text);
+    }
+
+    /// All that was sent, in session time.
+    pub(super) fn sent_ms(&self) -> u64 {
+        u64::from(self.state.sent) * SECOND_MS
+    }
+
+    /// A sentence is final, and with it all up to its end.
+    pub(super) fn tell(&mut self, start_ms: u64, end_ms: u64, text: String) {
         self.state.final_ms = end_ms;
         self.state.failures = 0;
+        self.state.rejected = None;
+        self.extend_finish_limit();
+        let last = u32::try_from(end_ms.div_ceil(SECOND_MS)).unwrap_or(u32::MAX);
+        let arrived = self.state.arrivals.of(last);
+        self.state.arrivals.forget_before(self.state.next_base());
+        self.actions.push(Action::Sentence(Sentence {
+            start_ms,
+            end_ms,
+            text,
+            arrived,
+        }));
+    }
+
+    /// The service makes progress with a task's end.
+    pub(super) fn extend_finish_limit(&mut self) {
         if let Phase::Finishing { limit, .. } = &mut self.state.phase {
             *limit = self.now + FINISH_LIMIT_MS;
         }
         self.extend_finish();
-        let last = u32::try_from(end_ms.div_ceil(SECOND_MS)).unwrap_or(u32::MAX);
-        let arrived = self.state.arrivals.of(last);
-        self.state.arrivals.forget_before(self.state.next_base());
-        if !heard.text.is_empty() {
-            let sentence = Sentence {
-                start_ms,
-                end_ms,
-                text: heard.text,
-                arrived,
-            };
-            self.actions.push(Action::Sentence(sentence));
-        }
     }
 
     fn partial(&mut self, heard: Heard) {
         let (Phase::Running(running) | Phase::Finishing { running, .. }) = &self.state.phase else {
             return;
         };
+        let base_ms = u64::from(running.base - 1) * SECOND_MS;
+        let sent_ms = self.sent_ms();
+        let begin_ms = heard.begin_ms.map(|begin| base_ms + begin);
+        let held = self.state.open_end.as_ref();
+        if begin_ms.is_some_and(|begin| begin < sent_ms && held.is_some_and(|h| h.is_before(begin)))
+        {
+            self.end_held(Next::Sentence {
+                begin_ms,
+                end_ms: None,
+            });
+        }
         if !self.settings.wants_partials {
             return;
         }
-        let base_ms = u64::from(running.base - 1) * SECOND_MS;
-        let sent_ms = u64::from(self.state.sent) * SECOND_MS;
         let final_ms = self.state.final_ms;
-        let begin_ms = heard.begin_ms.map(|begin| base_ms + begin);
         // A sentence may be said to begin a little before what is final, but not to end there.
         let is_final_already = match heard.end_ms {
             Some(end) => base_ms + end <= final_ms,
@@ -171,6 +208,7 @@ impl Machine<'_> {
         if let Some(heard) = heard {
             self.sentence(heard);
         }
+        self.end_held(Next::Nothing);
         let was_asked = matches!(self.state.phase, Phase::Finishing { .. });
         if !was_asked && !self.owes_nothing() {
             // Nobody asked it to: what it did not make final is sent again.
@@ -180,15 +218,28 @@ impl Machine<'_> {
             );
             return;
         }
+        self.finished_as_asked();
+    }
+
+    /// The task is over, and there was nothing to hear in what it did not make final.
+    fn finished_as_asked(&mut self) {
+        if !self.takes_audio() {
+            return self.fail(
+                Failure::Unasked,
+                "the ASR service finished a task that had not begun".into(),
+            );
+        }
+        self.end_held(Next::Nothing);
         self.state.final_ms = self
             .state
             .final_ms
             .max(u64::from(self.state.sent) * SECOND_MS);
         self.state.arrivals.forget_before(self.state.next_base());
         self.state.failures = 0;
+        self.state.rejected = None;
         self.state.finished_tasks = self.state.finished_tasks.saturating_add(1);
         self.close_socket();
-        self.state.phase = Phase::Idle;
+        self.end_task();
     }
 
     /// Whether a task has made all final that it was sent. One that was sent nothing has only done what
@@ -208,7 +259,7 @@ impl Machine<'_> {
         }
         if self.owes_nothing() {
             // An end like any other.
-            self.state.phase = Phase::Idle;
+            self.end_task();
             return;
         }
         self.fail_without_socket(

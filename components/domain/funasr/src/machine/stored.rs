@@ -39,10 +39,12 @@ impl Machine<'_> {
         )
     }
 
-    /// A task that is over takes its silence with it: what of it is not final is read from the store
-    /// and sent again, with the seconds that came meanwhile.
+    /// A task that is over takes its silence with it, and what it had not told: what of it is not final is
+    /// read from the store and sent again, with the seconds that came meanwhile.
     pub(super) fn forget_what_is_sent_again(&mut self) {
         if !self.takes_audio() {
+            self.state.open_end = None;
+            self.state.last_open_begin_ms = None;
             let open = self.state.first_open();
             self.state.late.remove(open, u32::MAX);
         }

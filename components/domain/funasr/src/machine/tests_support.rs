@@ -1,5 +1,7 @@
 //! Settings and a small driver for the tests.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 pub fn settings() -> Settings {
@@ -26,6 +28,8 @@ pub struct Stream {
     pub settings: Settings,
     pub now: u64,
     pub random: u64,
+    /// The seconds that are stored.
+    pub stored: BTreeSet<u32>,
 }
 
 impl Stream {
@@ -35,15 +39,38 @@ impl Stream {
             settings: settings(),
             now: 1_000_000,
             random: 1,
+            stored: BTreeSet::new(),
         }
     }
 
     pub fn give(&mut self, inputs: impl IntoIterator<Item = Input>) -> Vec<Action> {
         self.random += 1;
         let state = std::mem::take(&mut self.state);
-        let (state, actions) = step(state, &self.settings, self.now, self.random, 64, inputs);
+        let inputs: Vec<Input> = inputs.into_iter().collect();
+        self.stored
+            .extend(inputs.iter().filter_map(|input| match input {
+                Input::Stored { seq, .. } => Some(*seq),
+                _ => None,
+            }));
+        let ranges = self.missing();
+        let (settings, random) = (&self.settings, self.random);
+        let missing = Missing::new(&ranges);
+        let (state, actions) = step(state, missing, settings, self.now, random, 64, inputs);
         self.state = state;
         actions
+    }
+
+    /// The seconds before the last stored one that are not stored.
+    pub fn missing(&self) -> Vec<(u32, u32)> {
+        let mut ranges = Vec::new();
+        let mut next = 1;
+        for &seq in &self.stored {
+            if next < seq {
+                ranges.push((next, seq - 1));
+            }
+            next = seq + 1;
+        }
+        ranges
     }
 
     pub fn store(&mut self, seq: u32) -> Vec<Action> {

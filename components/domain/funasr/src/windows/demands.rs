@@ -8,6 +8,7 @@ use crate::chance::task_uuid;
 use crate::failure::Failure;
 use crate::late::Late;
 use crate::message;
+use crate::odd::Odd;
 
 /// What a run is told where there is no service to ask.
 const DISABLED: &str = "ASR disabled or API key missing";
@@ -37,7 +38,11 @@ impl Machine<'_> {
     }
 
     pub(super) fn check_deadline(&mut self) {
+        let is_gone = self.state.phase.task().is_some_and(|task| task.is_gone);
         let (failure, missing) = match &self.state.phase {
+            Phase::Starting { .. } | Phase::Sending { .. } | Phase::Finishing { .. } if is_gone => {
+                (Failure::SendRefused, "no end of a connection that is gone")
+            }
             Phase::Connecting { .. } => (Failure::Unreachable, "no connection"),
             Phase::Starting { .. } => (Failure::StartTimeout, "no task-started"),
             Phase::Sending { .. } => (Failure::SendRefused, "not enough room for the audio"),
@@ -110,6 +115,8 @@ impl Machine<'_> {
             from: next.from,
             is_late: next.is_late,
             missed: Late::default(),
+            is_gone: false,
+            odd: Odd::default(),
             began: self.now,
             deadline: self.now.saturating_add(timeout_ms),
             heard: Vec::new(),
@@ -127,6 +134,9 @@ impl Machine<'_> {
         else {
             return;
         };
+        if task.is_gone {
+            return;
+        }
         let pacing_ms = self.settings.pacing_ms;
         let frames = match pacing_ms {
             0 => self.room,
@@ -166,6 +176,7 @@ impl Machine<'_> {
             Phase::Connecting { task }
             | Phase::Starting { task, .. }
             | Phase::Finishing { task, .. } => task.deadline,
+            Phase::Sending { task, .. } if task.is_gone => task.deadline,
             Phase::Sending { task, next_at, .. } => {
                 let again = match self.settings.pacing_ms {
                     0 => self.now + ROOM_RETRY_MS,

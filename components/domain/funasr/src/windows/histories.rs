@@ -128,7 +128,9 @@ impl World {
             ..self.windows.settings.service.clone()
         };
         let state = std::mem::take(&mut self.windows.bridge);
-        (self.windows.bridge, _) = step_bridge(state, &settings, self.windows.now, 1, 0, [input]);
+        let missing = Missing::default();
+        let now = self.windows.now;
+        (self.windows.bridge, _) = step_bridge(state, missing, &settings, now, 1, 0, [input]);
     }
 
     fn give(&mut self, mut inputs: Vec<Input>) {
@@ -250,7 +252,8 @@ impl World {
     }
 
     fn windows_stretches(&self) -> Vec<Range> {
-        stretch::for_windows(&self.windows.bridge, self.windows.realtime)
+        let missing = Missing::default();
+        stretch::for_windows(&self.windows.bridge, self.windows.realtime, missing)
     }
 
     fn is_heard(&self, second: u32) -> bool {
@@ -440,7 +443,8 @@ impl World {
             false => self.windows.bridge.stored,
         };
         let left = |range: &Range| range.first <= ours;
-        let uncovered = uncovered(&self.windows.bridge, &self.windows.state);
+        let missing = Missing::default();
+        let uncovered = uncovered(&self.windows.bridge, &self.windows.state, missing);
         assert!(!uncovered.iter().any(left), "{uncovered:?} of {ours}");
         for second in 1..=ours {
             assert!(self.is_heard(second), "{second} of {ours} was never heard");

@@ -5,6 +5,7 @@ use super::phase::{Phase, Task};
 use super::settings::{RETRY_CAP_MS, ROOM_RETRY_MS};
 use super::stretch::{Next, Range};
 use crate::late::Late;
+use crate::settings::REJECTED_RETRY_CAP_MS;
 
 impl Machine<'_> {
     /// A second was stored behind others. One that is ahead of the cursor will be heard in its turn.
@@ -12,8 +13,13 @@ impl Machine<'_> {
         if !self.stretches.iter().any(|stretch| stretch.holds(seq)) {
             return;
         }
+        let last_end = self.state.last_end;
         match self.state.phase.task_mut() {
             Some(task) if task.range.holds(seq) => task.missed.insert(seq),
+            // The cursor will step over it when this window is done.
+            Some(task) if !task.is_late && last_end < seq && seq < task.range.first => {
+                task.missed.insert(seq);
+            }
             _ if seq <= self.state.last_end => self.state.late.insert(seq),
             _ => {}
         }
@@ -40,13 +46,15 @@ impl Machine<'_> {
         }
     }
 
-    /// Of both paths, oldest first.
+    /// Of both paths, oldest first, without what is missing between them.
     pub(super) fn all_late(&self) -> impl Iterator<Item = Range> {
         let mut all: Late = self.bridge_late.clone();
         all.extend(&self.state.late);
         let ranges: Vec<_> = all.ranges().collect();
+        let missing = self.missing;
         ranges
             .into_iter()
+            .flat_map(move |(first, last)| missing.split(first, last, 0))
             .filter_map(|(first, last)| Range::new(first, last))
     }
 
@@ -68,7 +76,12 @@ impl Machine<'_> {
     pub(super) fn check_clock(&mut self) {
         let (now, timeout_ms) = (self.now, self.settings.timeout_ms);
         if let Phase::Waiting { until } = &mut self.state.phase {
-            *until = (*until).min(now.saturating_add(RETRY_CAP_MS));
+            let longest = match self.state.rejected {
+                None => RETRY_CAP_MS,
+                Some(rejected) if rejected.is_outdated(&self.settings.service) => 0,
+                Some(_) => REJECTED_RETRY_CAP_MS,
+            };
+            *until = (*until).min(now.saturating_add(longest));
         }
         let pause = self.settings.pacing_ms.max(ROOM_RETRY_MS);
         if let Phase::Sending { next_at, .. } = &mut self.state.phase {

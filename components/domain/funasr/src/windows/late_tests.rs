@@ -5,7 +5,11 @@ use super::tests_support::{Windows, bridge, done, opens, ran};
 use super::*;
 
 fn listed(windows: &Windows) -> Vec<(u32, u32)> {
-    let ranges = uncovered(&windows.bridge, &windows.state);
+    let ranges = uncovered(
+        &windows.bridge,
+        &windows.state,
+        Missing::new(&windows.missing),
+    );
     ranges
         .iter()
         .map(|range| (range.first, range.last))

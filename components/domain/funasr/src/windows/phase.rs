@@ -6,6 +6,7 @@ use super::settings::{HEADER_BYTES, SECOND_BYTES};
 use super::stretch::Range;
 use crate::Connection;
 use crate::late::Late;
+use crate::odd::Odd;
 
 /// Where it stands. Times are epoch milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,12 @@ pub struct Task {
     /// Seconds of its own that were stored since it began: it may have heard silence for them.
     #[serde(default, skip_serializing_if = "Late::is_empty")]
     pub missed: Late,
+    /// The host does not know its socket any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_gone: bool,
+    /// What the service said that means nothing.
+    #[serde(default, skip_serializing_if = "Odd::is_empty")]
+    pub odd: Odd,
     /// Its final sentences so far.
     pub heard: Vec<Heard>,
 }

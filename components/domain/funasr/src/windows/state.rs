@@ -6,6 +6,7 @@ use super::phase::Phase;
 use super::requests::Request;
 use crate::Connection;
 use crate::late::Late;
+use crate::rejected::Rejected;
 
 /// All that the windows' machine knows. It is stored as JSON by the caller; its fields are this
 /// crate's own.
@@ -16,6 +17,10 @@ pub struct State {
     pub(crate) last_end: u32,
     /// The first second that windows may still touch.
     pub(crate) from: u32,
+    /// The furthest end of a window that is done, those of late seconds included.
+    pub(crate) furthest: u32,
+    /// Windows that are done.
+    pub(crate) done: u32,
     pub(crate) phase: Phase,
     /// Seconds that came after the windows that should have heard them.
     #[serde(skip_serializing_if = "Late::is_empty")]
@@ -23,6 +28,9 @@ pub struct State {
     /// Failures since the last window that is done.
     pub(crate) failures: u32,
     pub(crate) last_error: Option<String>,
+    /// The service refuses for a reason that lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rejected: Option<Rejected>,
     /// Who waits for windows, in the order they asked.
     pub(crate) waiting: Vec<Request>,
 }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::WindowSettings;
 use super::{Bridge, State};
-use crate::SECOND_MS;
+use crate::settings::MAX_SILENCE_SECONDS;
+use crate::{Missing, SECOND_MS};
 
 /// Seconds `first..=last` of a stream, from 1; not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +35,28 @@ impl Range {
     }
 }
 
-/// The stored seconds that are not the realtime path's, oldest first. While it runs everything from
-/// its first second on is its own; when it does not, only the whole seconds that it made final are.
-pub fn for_windows(bridge: &Bridge, realtime: bool) -> Vec<Range> {
+/// The seconds that are not the realtime path's, oldest first, without the missing ones where they are too
+/// many in a row to send silence for.
+pub fn for_windows(bridge: &Bridge, realtime: bool, missing: Missing<'_>) -> Vec<Range> {
+    without(
+        &not_realtime(bridge, realtime),
+        missing,
+        MAX_SILENCE_SECONDS,
+    )
+}
+
+/// What is left of ranges when runs of more than so many missing seconds are taken out.
+fn without(ranges: &[Range], missing: Missing<'_>, limit: u32) -> Vec<Range> {
+    let split = |range: &Range| missing.split(range.first, range.last, limit);
+    let pieces = ranges.iter().flat_map(split);
+    pieces
+        .filter_map(|(first, last)| Range::new(first, last))
+        .collect()
+}
+
+/// While the realtime path runs everything from its first second on is its own; when it does not, only the
+/// whole seconds that it made final are.
+fn not_realtime(bridge: &Bridge, realtime: bool) -> Vec<Range> {
     let (from, until) = (whole(bridge.from_ms), whole(bridge.final_ms));
     let before = Range::new(1, bridge.stored.min(from));
     if realtime {
@@ -50,9 +70,9 @@ pub fn for_windows(bridge: &Bridge, realtime: bool) -> Vec<Range> {
 }
 
 /// Stored seconds that neither path has covered, oldest first; those that came late are among them.
-pub fn uncovered(bridge: &Bridge, windows: &State) -> Vec<Range> {
+pub fn uncovered(bridge: &Bridge, windows: &State, missing: Missing<'_>) -> Vec<Range> {
     let done = windows.last_end.saturating_add(1);
-    let ahead = for_windows(bridge, false)
+    let ahead = not_realtime(bridge, false)
         .into_iter()
         .filter_map(|stretch| Range::new(stretch.first.max(done), stretch.last));
     let late = (bridge.late.ranges().chain(windows.late.ranges()))
@@ -66,7 +86,7 @@ pub fn uncovered(bridge: &Bridge, windows: &State) -> Vec<Range> {
             _ => disjoint.push(range),
         }
     }
-    disjoint
+    without(&disjoint, missing, 0)
 }
 
 /// A window, and the first second that it and those after it may touch.
@@ -86,41 +106,28 @@ pub fn next_window(
     settings: &WindowSettings,
     flush: bool,
 ) -> Option<Next> {
-    after(state.last_end, state.from, stretches, settings, flush)
-}
-
-fn after(
-    cursor: u32,
-    from: u32,
-    stretches: &[Range],
-    settings: &WindowSettings,
-    flush: bool,
-) -> Option<Next> {
-    let (stretch, later) = stretches.split_first()?;
-    // The realtime path forgets what it covered when windows go on after it; windows do not.
-    let from_here = stretch.first.max(from);
-    if cursor >= stretch.last || from_here > stretch.last {
-        return after(cursor, from, later, settings, flush);
-    }
     let (window, hop) = (settings.window(), settings.hop());
-    let whole_end = (cursor.saturating_add(hop)).max((from_here - 1).saturating_add(window));
-    let first = from_here.max((whole_end - window).saturating_add(1));
-    let next = |last| {
-        let range = Range::new(first, last)?;
-        let from = from_here;
-        let is_late = false;
-        Some(Next {
-            range,
-            from,
-            is_late,
-        })
-    };
-    if whole_end <= stretch.last {
-        return next(whole_end);
-    }
-    let goes_on = || after(stretch.last, from_here, later, settings, false).is_some();
-    if flush || goes_on() {
-        return next(stretch.last);
+    let (mut cursor, mut from) = (state.last_end, state.from);
+    // The first shorter one: the next, if a whole one follows.
+    let mut shorter: Option<Next> = None;
+    for stretch in stretches {
+        // The realtime path forgets what it covered when windows go on after it; windows do not.
+        let from_here = stretch.first.max(from);
+        if cursor >= stretch.last || from_here > stretch.last {
+            continue;
+        }
+        let whole_end = (cursor.saturating_add(hop)).max((from_here - 1).saturating_add(window));
+        let last = whole_end.min(stretch.last);
+        let next = Next {
+            range: Range::new(from_here.max((whole_end - window).saturating_add(1)), last)?,
+            from: from_here,
+            is_late: false,
+        };
+        if flush || whole_end <= stretch.last {
+            return shorter.or(Some(next));
+        }
+        shorter = shorter.or(Some(next));
+        (cursor, from) = (stretch.last, from_here);
     }
     None
 }
@@ -230,8 +237,9 @@ mod tests {
 
     #[test]
     fn realtime_keeps_what_is_its_own() {
-        let of =
-            |stored, from, until, realtime| for_windows(&bridge(stored, from, until), realtime);
+        let of = |stored, from, until, realtime| {
+            for_windows(&bridge(stored, from, until), realtime, Missing::default())
+        };
         assert_eq!(of(40, 0, 0, false), ranges(&[(1, 40)]));
         assert_eq!(of(40, 0, 0, true), []);
         assert_eq!(of(40, 0, 25_400, false), ranges(&[(26, 40)]));
@@ -244,7 +252,13 @@ mod tests {
 
     #[test]
     fn uncovered_is_what_neither_path_has() {
-        let of = |last_end| uncovered(&bridge(40, 30_000, 36_000), &at(last_end));
+        let of = |last_end| {
+            uncovered(
+                &bridge(40, 30_000, 36_000),
+                &at(last_end),
+                Missing::default(),
+            )
+        };
         assert_eq!(of(0), ranges(&[(1, 30), (37, 40)]));
         assert_eq!(of(13), ranges(&[(14, 30), (37, 40)]));
         assert_eq!(of(30), ranges(&[(37, 40)]));

@@ -56,6 +56,7 @@ fn a_window_is_one_wav_task_and_its_sentences_are_one_text() {
         [
             Action::Close { socket: "s".into() },
             Action::Window {
+                number: None,
                 range: Range { first: 1, last: 10 },
                 text: "One. 你好。".into(),
                 took_ms: 700
@@ -390,6 +391,13 @@ fn what_belongs_to_an_old_task_changes_nothing() {
             reason: String::new(),
         },
     ]);
+    // But that odd frames are counted.
+    let odd = windows
+        .state
+        .phase
+        .task_mut()
+        .and_then(|task| task.odd.take());
+    assert!(odd.is_some_and(|odd| odd.contains("names another task")));
     assert_eq!(windows.state, before);
     assert!(done(&actions).is_empty() && ran(&actions).is_empty());
     let socket = "s9".to_owned();

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{AsrFigures, quantile};
+use crate::ingest::IngestRecord;
 use crate::js;
 use crate::time::{EpochMs, Rfc3339};
 
@@ -99,6 +100,8 @@ pub struct AsrParts<'a> {
     pub figures: &'a AsrFigures,
     /// Of the realtime path: its cursors, and in realtime mode its connection.
     pub bridge: &'a BridgeFigures,
+    /// Which seconds are missing: they are no backlog.
+    pub ingest: &'a IngestRecord,
     /// Of the windows: in windowed mode their connection is the one that is shown.
     pub windows: &'a WindowFigures,
     /// What pauses are counted from.
@@ -177,6 +180,7 @@ impl<'a> AsrView<'a> {
             settings,
             figures,
             bridge,
+            ingest,
             windows,
             now,
             never,
@@ -200,7 +204,10 @@ impl<'a> AsrView<'a> {
         let mean = |of: u64, by: f64| (figures.timed_windows > 0).then(|| of as f64 / by);
         let final_seq = u32::try_from(bridge.final_ms / 1000).unwrap_or(u32::MAX);
         let behind = |done: u32| match settings.enabled {
-            true => bridge.stored.saturating_sub(done),
+            true => {
+                let behind = bridge.stored.saturating_sub(done);
+                behind.saturating_sub(ingest.missing_after(done))
+            }
             false => 0,
         };
         Self {

@@ -222,3 +222,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn missing_seconds_are_counted_after_a_second() {
+    let mut record = IngestRecord::new(EpochMs(0));
+    for seq in [1, 2, 5, 9, 3602] {
+        assert!(record.stored(Seq::new(seq).unwrap(), EpochMs(0)));
+    }
+    let after = [0, 2, 3, 4, 9, 10, 3601, 3602].map(|seq| record.missing_after(seq));
+    assert_eq!(after, [3597, 3597, 3596, 3595, 3592, 3591, 0, 0]);
+    assert_eq!(record.missing_after(0), record.missing_chunks());
+}

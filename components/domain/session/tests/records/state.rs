@@ -26,10 +26,12 @@ fn state_text(document: &SessionDocument, updated_at: Option<EpochMs>) -> String
         hop_seconds: 3,
     };
     let (figures, bridge) = (AsrFigures::default(), BridgeFigures::default());
+    let ingest = IngestRecord::new(never);
     let asr = AsrParts {
         settings: &settings,
         figures: &figures,
         bridge: &bridge,
+        ingest: &ingest,
         windows: &WindowFigures::default(),
         now: never,
         never,

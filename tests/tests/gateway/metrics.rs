@@ -199,7 +199,7 @@ async fn exposed(more: &'static [&'static str]) -> Gateway {
         let mut command = host();
         command.arg("up").arg("--from").arg(build::manifest());
         command.args(["--listen", "0.0.0.0:0", "--insecure", "--state-dir"]);
-        command.arg(state).args(more);
+        command.arg(state).args(["--asr", "simulator"]).args(more);
         command
     })
     .await

@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use futures::future::{Either, select};
 use http::HeaderValue;
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use interview_settings::Inference;
 use interview_transcript::inference::MAX_ANSWER_BYTES;
@@ -33,7 +33,11 @@ pub async fn resolve(service: &Inference, body: String) -> Result<Answer, Infere
 }
 
 async fn exchange(service: &Inference, body: String) -> Result<Answer, InferenceError> {
-    let mut request = http::Request::post(&service.url).header(CONTENT_TYPE, "application/json");
+    // WASI does not say how long a body is. Without this header it goes out chunked, which many servers,
+    // such as those that speak WSGI, take for an empty one.
+    let mut request = http::Request::post(&service.url)
+        .header(CONTENT_TYPE, "application/json")
+        .header(CONTENT_LENGTH, body.len());
     if !service.api_key.is_empty() {
         let key = HeaderValue::try_from(&service.api_key).map_err(unreachable)?;
         request = request.header(API_KEY, key);

@@ -71,6 +71,15 @@ pub fn error(error: &ApiError) -> Answer {
     whole(status, error.body())
 }
 
+/// What the server as a whole takes, to whoever asks whether there is one: proxies do, without a key.
+pub fn options() -> Answer {
+    let mut answer = Response::new(Either::Left(Full::new(Bytes::new())));
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let allowed = HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS");
+    answer.headers_mut().insert(ALLOW, allowed);
+    answer
+}
+
 /// What a browser is told that asks whether a page may send this route something.
 pub fn preflight(route: Option<&Route<'_>>) -> Answer {
     let mut answer = Response::new(Either::Left(Full::new(Bytes::new())));

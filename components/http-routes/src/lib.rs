@@ -65,6 +65,7 @@ async fn handle(request: Request) -> Answer {
     let route = Route::parse(head.uri.path());
     let answer = match doors::preflight(&doors.origins, &head, route.as_ref()) {
         Some(answer) => answer,
+        None if head.method == http::Method::OPTIONS && head.uri.path() == "/" => answer::options(),
         None => match doors::enter(doors, &head, route.as_ref()) {
             Ok(grant) => serve(&head, body, route, grant.as_ref())
                 .await

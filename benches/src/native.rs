@@ -111,9 +111,13 @@ impl Service for Streams {
         let admit = match lane {
             Some(lane) => Admit::Accept {
                 protocol: None,
+                is_known: true,
                 serve: Box::new(move |socket: ClientSocket| {
-                    async move { lanes.serve(socket, &lane.to_string(), stream::CLIENT).await }
-                        .boxed()
+                    async move {
+                        lanes.serve(socket, &lane.to_string(), stream::CLIENT).await;
+                        listener::Ended::Served
+                    }
+                    .boxed()
                 }),
             },
             None => Admit::NotWebSocket,
@@ -123,7 +127,7 @@ impl Service for Streams {
 
     fn http(
         &self,
-        _: Request<hyper::body::Incoming>,
+        _: Request<listener::RequestBody>,
     ) -> BoxFuture<'static, Response<listener::Body>> {
         let body = Full::new(Bytes::new())
             .map_err(|never| match never {})

@@ -61,7 +61,11 @@ pub fn grant(frame: &AuthFrame<'_>) -> Result<Result<Grant<'static>, Denied>, St
 /// A socket has come that is unknown.
 pub fn wait_for_key(lane: &str, socket: &str) {
     if timers::set(lane, &format!("{TIMER}{socket}"), AUTH_WITHIN_MS).is_err() {
-        let _ = sockets::close(socket, TRY_LATER, "too many at the door: try again later");
+        let _ = sockets::close(
+            socket,
+            TRY_LATER,
+            "too many at the door: try again later, in 5 s",
+        );
     }
 }
 
@@ -131,7 +135,7 @@ pub fn knock(
     match sockets::settle(socket, Some(&account)) {
         Ok(()) => Ok(Some(grant)),
         Err(sockets::Error::TooMany) => {
-            let reason = "too many connections here: close one, or try again later";
+            let reason = "too many connections here: close one, or try again later, in 5 s";
             let _ = sockets::close(socket, TRY_LATER, reason);
             Ok(None)
         }

@@ -12,11 +12,12 @@ use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use http::{Request, Response, request::Parts};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use lanes::{
     Batch, Event, HandleError, Lanes, Limits, Mailbox, OutboundPolicy, Payload, SocketError, Target,
 };
-use listener::{Admit, Body, CancellationToken, ClientSocket, Listener, Service};
+use listener::{
+    Admit, Body, CancellationToken, ClientSocket, Ended, Listener, RequestBody, Service,
+};
 use tokio::sync::mpsc;
 
 const MIB: usize = 1024 * 1024;
@@ -112,14 +113,19 @@ impl Service for Port {
         let lane = uuid::Uuid::new_v4().to_string();
         let admit = Admit::Accept {
             protocol: None,
+            is_known: true,
             serve: Box::new(move |socket: ClientSocket| {
-                async move { lanes.serve(socket, &lane, "").await }.boxed()
+                async move {
+                    lanes.serve(socket, &lane, "").await;
+                    Ended::Served
+                }
+                .boxed()
             }),
         };
         std::future::ready(admit).boxed()
     }
 
-    fn http(&self, _request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+    fn http(&self, _request: Request<RequestBody>) -> BoxFuture<'static, Response<Body>> {
         let empty = Full::new(Bytes::new()).map_err(|never| match never {});
         std::future::ready(Response::new(empty.boxed_unsync())).boxed()
     }

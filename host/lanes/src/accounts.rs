@@ -17,6 +17,13 @@ pub struct Account {
     pub max_groups: u32,
 }
 
+/// What an account has as many of as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Sockets,
+    Groups,
+}
+
 /// All accounts that have sockets now. Clones are the same accounts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accounts(Arc<Mutex<HashMap<String, Groups>>>);
@@ -33,20 +40,26 @@ pub(crate) struct Place {
 }
 
 impl Accounts {
-    /// A place for one more socket; none when there is none.
-    pub(crate) fn take(&self, account: &Account) -> Option<Place> {
+    /// A place for one more socket.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn take(&self, account: &Account) -> Result<Place, Full> {
         let mut all = self.lock();
         let groups = all.get(&account.name);
         let sockets: u32 = groups.map_or(0, |groups| groups.values().sum());
         let is_new_group = groups.is_none_or(|groups| !groups.contains_key(&account.group));
         let group_count = groups.map_or(0, HashMap::len);
         let has_group = !is_new_group || group_count < account.max_groups as usize;
-        if sockets >= account.max_sockets || !has_group {
-            return None;
+        if sockets >= account.max_sockets {
+            return Err(Full::Sockets);
+        }
+        if !has_group {
+            return Err(Full::Groups);
         }
         let groups = all.entry(account.name.clone()).or_default();
         *groups.entry(account.group.clone()).or_default() += 1;
-        Some(Place {
+        Ok(Place {
             accounts: self.clone(),
             name: account.name.clone(),
             group: account.group.clone(),
@@ -55,6 +68,13 @@ impl Accounts {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Groups>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// The group that it is of, if it is in this account.
+    pub(crate) fn group_in(&self, account: &str) -> Option<&str> {
+        (self.name == account).then_some(self.group.as_str())
     }
 }
 
@@ -96,9 +116,9 @@ mod tests {
         let take = |name, group| accounts.take(&account(name, group));
         let a = take("one", "a").unwrap();
         let b = take("one", "b").unwrap();
-        assert!(take("one", "c").is_none(), "a third group");
+        assert_eq!(take("one", "c").unwrap_err(), Full::Groups);
         let more = take("one", "a").unwrap();
-        assert!(take("one", "b").is_none(), "a fourth socket");
+        assert_eq!(take("one", "b").unwrap_err(), Full::Sockets);
         let other = take("other", "c").unwrap();
         drop(b);
         let c = take("one", "c").unwrap();

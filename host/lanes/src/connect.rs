@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use awake::timeout;
 use http::{HeaderName, HeaderValue, Request, header};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
     tungstenite::{Error, client::IntoClientRequest},

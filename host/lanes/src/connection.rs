@@ -1,17 +1,18 @@
 //! One connection: reading into the lane, writing from the outbox, pings, and the way it ends.
 //!
 //! Reading and writing are two halves of one task. Each end, ours or the peer's, orderly or not,
-//! becomes one [`End`], and each wait is bounded.
+//! becomes one [`End`], and each wait is bounded, in time during which the process runs.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use awake::timeout;
 use futures::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -110,7 +111,7 @@ where
         let mut writing = pin!(write(&mut sink, socket, registry));
         let overdue = async {
             socket.closing().await;
-            tokio::time::sleep(limits.write_stall).await;
+            awake::sleep(limits.write_stall).await;
         };
         let lost = |reason: &str| (End::lost(reason), None);
         let stalled = |reason: &str| {
@@ -201,7 +202,10 @@ where
     let mut control_frames = Charge::default();
     loop {
         socket.may_be_read().await;
-        let message = match timeout(limits.silence, stream.next()).await {
+        socket.read_begins();
+        let next = timeout(limits.silence, stream.next()).await;
+        socket.read_ends();
+        let message = match next {
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(Error::Io(error)))) if TooMuch::is(&error) => {
                 // Closing already: then it has been told why.
@@ -369,7 +373,8 @@ where
         let mut next_ping = Instant::now() + ping_interval;
         let mut unflushed = false;
         loop {
-            if Instant::now() >= next_ping {
+            if socket.take_wanted_ping() || Instant::now() >= next_ping {
+                socket.asked();
                 next_ping = Instant::now() + ping_interval;
                 self.feed(Message::Ping(bytes::Bytes::new())).await?;
                 unflushed = true;
@@ -415,7 +420,7 @@ where
     }
 }
 
-fn ended(result: Result<Result<(), Error>, tokio::time::error::Elapsed>) -> Result<(), WriteEnd> {
+fn ended(result: Result<Result<(), Error>, awake::Elapsed>) -> Result<(), WriteEnd> {
     match result {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(WriteEnd::Lost(format!("the connection is lost: {error}"))),

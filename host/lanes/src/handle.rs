@@ -16,6 +16,7 @@ use crate::{
     charge::Charge,
     events::SocketToken,
     lane::Lane,
+    liveness::Liveness,
     outbox::{Next, Outbox},
 };
 
@@ -35,6 +36,7 @@ pub(crate) struct Socket {
     pub(crate) side: Side,
     standing: Mutex<Stand>,
     outbox: Mutex<Outbox>,
+    liveness: Mutex<Liveness>,
     /// Nothing is read before.
     paused_until: Mutex<Option<Instant>>,
     /// What the app does for the peer.
@@ -54,8 +56,10 @@ pub(crate) struct Socket {
 struct Stand {
     /// Nobody knows yet whose it is.
     is_unknown: bool,
+    /// Another socket has its place.
+    is_displaced: bool,
     /// In an account.
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 impl Socket {
@@ -73,6 +77,7 @@ impl Socket {
             side,
             standing: Mutex::default(),
             outbox: Mutex::new(Outbox::new(limits)),
+            liveness: Mutex::default(),
             paused_until: Mutex::default(),
             charged: Mutex::default(),
             to_send: Notify::new(),
@@ -86,11 +91,67 @@ impl Socket {
     pub(crate) fn stand(&self, is_unknown: bool, place: Option<Place>) {
         *lock(&self.standing) = Stand {
             is_unknown,
-            _place: place,
+            is_displaced: false,
+            place,
         };
         if !is_unknown {
             self.known.cancel();
         }
+    }
+
+    /// Frees the place that it has as one that is known. Whether it had one.
+    pub(crate) fn give_up_place(&self) -> bool {
+        let mut standing = lock(&self.standing);
+        if standing.is_unknown || standing.is_displaced {
+            return false;
+        }
+        standing.is_displaced = true;
+        standing.place = None;
+        true
+    }
+
+    /// Whether another socket has its place.
+    pub(crate) fn is_displaced(&self) -> bool {
+        lock(&self.standing).is_displaced
+    }
+
+    /// The group of this account that it is counted to.
+    pub(crate) fn group_in(&self, account: &str) -> Option<String> {
+        let standing = lock(&self.standing);
+        let group = standing.place.as_ref()?.group_in(account)?;
+        Some(group.to_owned())
+    }
+
+    /// Its next frame is being waited for from now on.
+    pub(crate) fn read_begins(&self) {
+        lock(&self.liveness).read_begins();
+    }
+
+    /// A frame came, or it is not read any more.
+    pub(crate) fn read_ends(&self) {
+        lock(&self.liveness).read_ends();
+    }
+
+    /// A ping is being sent.
+    pub(crate) fn asked(&self) {
+        lock(&self.liveness).asked(Instant::now());
+    }
+
+    /// Asks the peer for a sign of life before the next ping is due.
+    pub(crate) fn ask_for_life(&self, now: Instant) {
+        if lock(&self.liveness).want_ping(now) {
+            self.to_send.notify_one();
+        }
+    }
+
+    /// Whether the peer is to be asked for a sign of life before the next ping is due; once.
+    pub(crate) fn take_wanted_ping(&self) -> bool {
+        lock(&self.liveness).take_wanted_ping()
+    }
+
+    /// For how long the peer has not given a sign of life that it was asked for.
+    pub(crate) fn unanswered_for(&self, now: Instant) -> Option<std::time::Duration> {
+        lock(&self.liveness).unanswered_for(now)
     }
 
     /// Returns when it is known whose it is, or it is being closed.

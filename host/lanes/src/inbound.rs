@@ -9,7 +9,6 @@ use crate::{
     Over, Standing, close_frame,
     connection::{self, End},
     events::Event,
-    handle::Side,
     registry::{NoPlace, Registry},
     unknown::Metered,
 };
@@ -21,10 +20,12 @@ impl Registry {
         lane: &str,
         context: &str,
         standing: &Standing,
-    ) where
+    ) -> bool
+    where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut registration = match self.register(Side::Client, lane, context, standing) {
+        let mut is_known = *standing != Standing::Unknown;
+        let mut registration = match self.register_client(lane, context, standing) {
             Ok(registration) => registration,
             Err(no_place) => {
                 let (code, reason) = refusal(no_place);
@@ -35,10 +36,11 @@ impl Registry {
                     }
                     _ => tracing::warn!(lane, reason, "a client socket was refused"),
                 }
-                if let NoPlace::TooMany(over) = no_place {
+                if let Some(over) = no_place.over() {
                     self.counters.over.add(over);
                 }
-                return connection::refuse(ws, code, reason, &self.limits).await;
+                connection::refuse(ws, code, reason, &self.limits).await;
+                return is_known;
             }
         };
         let socket = Arc::clone(&registration.socket);
@@ -47,7 +49,7 @@ impl Registry {
             // Then the lane never hears of it.
             () = self.cut_off.cancelled() => None,
         };
-        let Some(space) = space else { return };
+        let Some(space) = space else { return is_known };
         registration.set_last_event(closed(&socket, End::lost("the connection was dropped")));
         let accepted = Event::Accepted {
             socket: Arc::clone(&socket.token),
@@ -58,10 +60,12 @@ impl Registry {
         let (end, linger) = connection::run(ws, &socket, self).await;
         tracing::debug!(lane, code = end.code, reason = %end.reason, clean = end.clean, "a client socket ended");
         registration.set_last_event(closed(&socket, end));
+        is_known |= !socket.is_unknown();
         drop(registration);
         if let Some(linger) = linger {
             linger.run(&self.limits).await;
         }
+        is_known
     }
 }
 
@@ -79,9 +83,9 @@ pub(crate) fn closed(socket: &crate::handle::Socket, end: End) -> Event {
 fn refusal(no_place: NoPlace) -> (u16, &'static str) {
     match no_place {
         NoPlace::Stopping => (close_frame::GOING_AWAY, "server is stopping, reconnect"),
-        NoPlace::TooMany(_) => (
+        NoPlace::TooMany(_) | NoPlace::AccountFull(_) => (
             close_frame::TRY_LATER,
-            "too many connections here: close one, or try again later",
+            "too many connections here: close one, or try again later, in 5 s",
         ),
         NoPlace::TooLarge => (
             close_frame::POLICY,

@@ -45,7 +45,8 @@ pub(crate) struct State {
     /// Those, and those that went without ever being known, as long as something of them waits.
     pub(crate) strangers: HashSet<SocketToken>,
     pub(crate) outbound: HashMap<SocketToken, Arc<Socket>>,
-    /// Sockets that still close after the lane was handed over: nothing of them is handled.
+    /// Sockets that still close after the lane was handed over, or they were displaced: nothing of them is
+    /// handled.
     pub(crate) detached: HashSet<SocketToken>,
     pub(crate) timers: HashMap<Arc<str>, Timer>,
     /// Tells one setting of a timer from the next.
@@ -54,7 +55,10 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn is_idle(&self) -> bool {
-        self.is_quiet() && !self.holds_sockets() && self.timers.is_empty()
+        self.is_quiet()
+            && !self.holds_sockets()
+            && self.detached.is_empty()
+            && self.timers.is_empty()
     }
 
     pub(crate) fn holds_sockets(&self) -> bool {

@@ -52,7 +52,8 @@ pub trait OutboundPolicy: Send + Sync {
     fn allows(&self, url: &Url) -> bool;
 }
 
-/// Which place a client's socket takes. One for which there is none is closed with 1013.
+/// Which place a client's socket takes. One for which there is none is closed with 1013; one that is not
+/// unknown takes the place of a socket that does not answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Standing {
     /// One of its lane's.
@@ -141,27 +142,34 @@ impl Lanes {
         self.serve_as(ws, lane, context, &Standing::Plain).await;
     }
 
-    /// As [`Lanes::serve`], with the place that the socket takes.
+    /// As [`Lanes::serve`], with the place that the socket takes. Whether it was known in the end whose it is.
     pub async fn serve_as<S>(
         &self,
         ws: WebSocketStream<S>,
         lane: &str,
         context: &str,
         standing: &Standing,
-    ) where
+    ) -> bool
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        self.0.serve(ws, lane, context, standing).await;
+        self.0.serve(ws, lane, context, standing).await
     }
 
     /// It is known now whose socket this is: it takes one of its lane's places, and one of the account's.
     /// Of a socket that was not unknown nothing is changed.
     ///
     /// # Errors
-    /// `UnknownSocket`; `TooMany`: then it stays as it is.
+    /// `UnknownSocket`; `TooMany`: then it stays as it is. A socket that does not answer gives up its place
+    /// before that.
     pub fn settle(&self, socket: &str, account: Option<&Account>) -> Result<(), SocketError> {
         let socket = self.socket(socket)?;
-        self.0.settle(&socket, account)
+        self.0.settle(&socket, account).map_err(|no_place| {
+            if let Some(over) = no_place.over() {
+                self.0.counters.over.add(over);
+            }
+            SocketError::TooMany
+        })
     }
 
     /// Reads nothing from the peer for so long, at most [`Limits::pause`]. Makes no pause shorter.
@@ -262,7 +270,7 @@ impl Lanes {
     ) -> Result<Bytes, LaneError> {
         let mut call = self.0.calls.begin()?;
         self.leave(lane, Some(Arc::clone(&call.id)), body)?;
-        tokio::time::timeout(timeout, call.answer())
+        awake::timeout(timeout, call.answer())
             .await
             .unwrap_or(Err(LaneError::TimedOut))
     }
@@ -327,7 +335,7 @@ impl Lanes {
         });
         left.unwrap_or_else(|no_place| {
             Err(match no_place {
-                NoPlace::TooMany(_) => LaneError::Full,
+                NoPlace::TooMany(_) | NoPlace::AccountFull(_) => LaneError::Full,
                 NoPlace::TooLarge => LaneError::TooLarge,
                 NoPlace::Stopping => LaneError::Failed("the server is stopping".to_owned()),
             })

@@ -68,6 +68,9 @@ pub const PENDING_CALLS: usize = 1024;
 pub const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Without one complete frame (pongs count) for this long, the peer is taken for gone.
 pub const SILENCE: Duration = Duration::from_secs(60);
+/// Without an answer to a ping for this long, a client's socket gives up its place to one that is known and
+/// finds none. Whoever is told that there is none is told to come back later than that: `inbound.rs`.
+pub const DISPLACE_AFTER: Duration = Duration::from_secs(3);
 /// Without the peer taking anything of what is to be sent for this long, it is taken for gone.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
 /// From the decision to close until the peer's close frame.
@@ -144,6 +147,8 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// Without a frame for so long a peer is gone.
     pub silence: Duration,
+    /// Without an answer to a ping for so long a client's socket gives up its place to another.
+    pub displace_after: Duration,
     /// Without progress in writing for so long a peer is gone.
     pub write_stall: Duration,
     /// For sending a close frame, and again for the peer's.
@@ -187,6 +192,7 @@ impl Default for Limits {
             pending_calls: PENDING_CALLS,
             ping_interval: PING_INTERVAL,
             silence: SILENCE,
+            displace_after: DISPLACE_AFTER,
             write_stall: WRITE_STALL,
             close_handshake: CLOSE_HANDSHAKE,
             discard_time: DISCARD_TIME,

@@ -29,7 +29,7 @@ impl Registry {
                 &Standing::Plain,
             )
             .map_err(|no_place| match no_place {
-                NoPlace::TooMany(_) => SocketError::TooMany,
+                NoPlace::TooMany(_) | NoPlace::AccountFull(_) => SocketError::TooMany,
                 NoPlace::TooLarge => SocketError::TooLarge,
                 NoPlace::Stopping => SocketError::NotAllowed("the server is stopping".to_owned()),
             })?;

@@ -32,6 +32,8 @@ pub enum Over {
     Silence,
     /// [`Limits::control_frame_cost`](crate::Limits::control_frame_cost): the socket was not read for a while.
     ControlFrames,
+    /// [`Limits::displace_after`](crate::Limits::displace_after): closed with 1008, for another's sake.
+    Displaced,
     /// [`Limits::queue_messages`](crate::Limits::queue_messages) or `queue_message_bytes`: a message to a
     /// lane was not taken.
     LaneMessages,
@@ -42,7 +44,7 @@ pub enum Over {
 }
 
 /// One of each.
-const ALL: [Over; 15] = [
+const ALL: [Over; 16] = [
     Over::MessageBytes,
     Over::LaneQueue,
     Over::Lanes,
@@ -55,6 +57,7 @@ const ALL: [Over; 15] = [
     Over::WriteStall,
     Over::Silence,
     Over::ControlFrames,
+    Over::Displaced,
     Over::LaneMessages,
     Over::Protocol,
     Over::Utf8,

@@ -18,8 +18,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Limits, Mailbox, Observer, OutboundPolicy, Over, SocketError, Standing, Stats,
-    accounts::{Account, Accounts},
+    Limits, Mailbox, Observer, OutboundPolicy, Over, Standing, Stats,
+    accounts::{Account, Accounts, Full},
     calls::Calls,
     events::{Event, SocketToken},
     handle::{Side, Socket},
@@ -43,8 +43,21 @@ pub(crate) enum Phase {
 pub(crate) enum NoPlace {
     /// There are as many as may be of this.
     TooMany(Over),
+    /// The account has as many as it may.
+    AccountFull(Full),
     TooLarge,
     Stopping,
+}
+
+impl NoPlace {
+    /// What there are too many of.
+    pub(crate) fn over(self) -> Option<Over> {
+        match self {
+            Self::TooMany(over) => Some(over),
+            Self::AccountFull(_) => Some(Over::AccountPlaces),
+            Self::TooLarge | Self::Stopping => None,
+        }
+    }
 }
 
 /// All lanes and sockets of a process.
@@ -245,7 +258,7 @@ impl Registry {
             let place = match standing {
                 Standing::Counted(account) => {
                     let place = self.accounts.take(account);
-                    Some(place.ok_or(NoPlace::TooMany(Over::AccountPlaces))?)
+                    Some(place.map_err(NoPlace::AccountFull)?)
                 }
                 Standing::Plain | Standing::Unknown => None,
             };
@@ -273,26 +286,22 @@ impl Registry {
     }
 
     /// Gives an unknown socket a place among the others of its lane, and in an account.
-    pub(crate) fn settle(
+    pub(crate) fn settle_once(
         &self,
         socket: &Socket,
         account: Option<&Account>,
-    ) -> Result<(), SocketError> {
+    ) -> Result<(), NoPlace> {
         let mut state = socket.lane.state();
         if !socket.is_unknown() {
             return Ok(());
         }
-        let too_many = |over| {
-            self.counters.over.add(over);
-            SocketError::TooMany
-        };
         if state.client_sockets >= self.limits.client_sockets_per_lane {
-            return Err(too_many(Over::LanePlaces));
+            return Err(NoPlace::TooMany(Over::LanePlaces));
         }
         let place = match account {
             Some(account) => {
                 let place = self.accounts.take(account);
-                Some(place.ok_or_else(|| too_many(Over::AccountPlaces))?)
+                Some(place.map_err(NoPlace::AccountFull)?)
             }
             None => None,
         };
@@ -366,6 +375,7 @@ impl Drop for Registration {
         {
             let mut state = lane.state();
             match self.socket.side {
+                Side::Client if self.socket.is_displaced() => {}
                 Side::Client if self.socket.is_unknown() => state.unknown_sockets -= 1,
                 Side::Client => state.client_sockets -= 1,
                 Side::Outbound => drop(state.outbound.remove(&self.socket.token)),

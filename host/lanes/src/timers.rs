@@ -1,4 +1,5 @@
-//! Timers of lanes. A timer that has run out waits for space in its lane: it is never lost.
+//! Timers of lanes. A timer that has run out waits for space in its lane: it is never lost. The time during
+//! which the process does not run does not count: what a timer waits for may be there, unread.
 
 use std::{sync::Arc, time::Duration};
 
@@ -68,7 +69,7 @@ async fn fire(
     setting: u64,
     delay: Duration,
 ) {
-    tokio::time::sleep(delay).await;
+    awake::sleep(delay).await;
     let space = lane.messages.reserve(name.len()).await;
     let mut state = lane.state();
     // Set anew or cancelled while this waited for the lock.

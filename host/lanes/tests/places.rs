@@ -347,3 +347,157 @@ async fn what_strangers_do_is_told_apart_until_they_are_known() {
         "a known one, who comes beside it, and a message: {known}"
     );
 }
+
+/// Reads, and so answers pings, until it is dropped.
+struct Alive(tokio::task::JoinHandle<()>);
+
+impl Alive {
+    fn new(mut client: Pipe) -> Self {
+        Self(tokio::spawn(async move {
+            while let Some(Ok(_)) = client.next().await {}
+        }))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How many of the lane's sockets have ended, as it was told.
+fn closed(server: &Server, lane: &str) -> usize {
+    let is_end = |event: &&Event| matches!(event, Event::Closed { .. });
+    server.recorder.events(lane).iter().filter(is_end).count()
+}
+
+fn crowded(sockets: usize) -> Limits {
+    Limits {
+        client_sockets_per_lane: sockets,
+        displace_after: Duration::from_millis(100),
+        ..Limits::default()
+    }
+}
+
+/// Comes again and again until there is a place.
+async fn comes_in(server: &Server, lane: &'static str, standing: Standing) -> Pipe {
+    let coming = async {
+        loop {
+            let mut newcomer = client(server, lane, standing.clone()).await;
+            newcomer.send(Message::text("newcomer")).await.unwrap();
+            let refused = async {
+                loop {
+                    match newcomer.next().await {
+                        Some(Ok(Message::Close(_))) | None => return,
+                        other => drop(other),
+                    }
+                }
+            };
+            let taken = async {
+                while !texts(server, lane).contains(&"newcomer".to_owned()) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::select! {
+                () = refused => tokio::time::sleep(Duration::from_millis(20)).await,
+                () = taken => return newcomer,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, coming).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_vanished_gives_its_place_to_one_that_comes() {
+    let server = server(crowded(2), |_, _, _| Ok(())).await;
+    let alive = Alive::new(client(&server, "lane", Standing::Plain).await);
+    sockets(&server, 1).await;
+    // Nobody reads it, so no ping is answered.
+    let mut vanished = client(&server, "lane", Standing::Plain).await;
+    sockets(&server, 2).await;
+    let newcomer = comes_in(&server, "lane", Standing::Plain).await;
+    assert_eq!(server.lanes.over(Over::Displaced), 1);
+    assert!(
+        server.lanes.over(Over::LanePlaces) >= 1,
+        "it was asked first"
+    );
+    // The app is told at once; the vanished one, if it comes back, why.
+    assert_eq!(closed(&server, "lane"), 1);
+    let reason = loop {
+        match tokio::time::timeout(PATIENCE, vanished.next())
+            .await
+            .unwrap()
+        {
+            Some(Ok(Message::Close(Some(frame)))) => {
+                assert_eq!(u16::from(frame.code), 1008);
+                break frame.reason.to_string();
+            }
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(reason.ends_with("answer pings, and reconnect"), "{reason}");
+    sockets(&server, 2).await;
+    drop((alive, newcomer, vanished));
+    eventually("the lane is gone", || server.lanes.stats().lanes == 0).await;
+    assert_eq!(closed(&server, "lane"), 3, "each ends once");
+}
+
+#[tokio::test]
+async fn clients_that_are_alive_keep_their_places() {
+    let server = server(crowded(2), |_, _, _| Ok(())).await;
+    let one = Alive::new(client(&server, "lane", Standing::Plain).await);
+    let other = Alive::new(client(&server, "lane", Standing::Plain).await);
+    sockets(&server, 2).await;
+    for attempt in 1..=4 {
+        let newcomer = client(&server, "lane", Standing::Plain).await;
+        assert_eq!(refused(newcomer).await, 1013);
+        assert_eq!(server.lanes.over(Over::LanePlaces), attempt);
+        // Longer than a vanished one would be waited for.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert_eq!(server.lanes.over(Over::Displaced), 0);
+    drop((one, other));
+}
+
+#[tokio::test]
+async fn who_is_unknown_displaces_nobody_until_it_is_known() {
+    let server = server(crowded(1), |_, _, _| Ok(())).await;
+    let vanished = client(&server, "lane", Standing::Plain).await;
+    sockets(&server, 1).await;
+    let unknown = Alive::new(client(&server, "lane", Standing::Unknown).await);
+    eventually("both are told of", || accepted(&server, "lane").len() == 2).await;
+    let token = accepted(&server, "lane").remove(1);
+    let first = server.lanes.settle(&token, None);
+    assert_eq!(
+        first,
+        Err(SocketError::TooMany),
+        "only now is anybody asked"
+    );
+    eventually("it gets the place", || {
+        server.lanes.settle(&token, None).is_ok()
+    })
+    .await;
+    assert_eq!(server.lanes.over(Over::Displaced), 1);
+    drop((vanished, unknown));
+}
+
+#[tokio::test]
+async fn a_place_of_an_account_is_given_up_in_whatever_lane_and_a_group_as_a_whole() {
+    let server = server(crowded(16), |_, _, _| Ok(())).await;
+    let counted = |group| Standing::Counted(account(group));
+    let vanished = [
+        client(&server, "a", counted("s")).await,
+        client(&server, "b", counted("s")).await,
+    ];
+    sockets(&server, 2).await;
+    // There are two sockets, and one group: both have to go for one of another.
+    let newcomer = comes_in(&server, "c", counted("t")).await;
+    assert_eq!(server.lanes.over(Over::Displaced), 2);
+    eventually("both lanes are told", || {
+        closed(&server, "a") == 1 && closed(&server, "b") == 1
+    })
+    .await;
+    drop((vanished, newcomer));
+    sockets(&server, 0).await;
+}

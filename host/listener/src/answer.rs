@@ -21,6 +21,13 @@ pub(crate) fn error(status: StatusCode, detail: &str) -> Response<Body> {
     response
 }
 
+/// A status and nothing else.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(whole(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
 /// A body that is all there.
 pub(crate) fn whole(bytes: Bytes) -> Body {
     Full::new(bytes)

@@ -1,27 +1,32 @@
 //! One connection: its requests, and the handover when one of them becomes a WebSocket.
 
-use std::{convert::Infallible, io, panic::AssertUnwindSafe, pin::pin, sync::Arc};
+use std::{convert::Infallible, io, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
+use awake::timeout;
 use futures::FutureExt;
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
 };
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Admit, Body, Connections, Encrypted, Limits, Over, Serve, Service, Tls, answer,
+    Admit, Body, Connections, Encrypted, Ended, Limits, Over, RequestBody, Serve, Service, Tls,
+    answer,
     connections::Place,
     handshake,
     limits::HEADERS,
+    linger::{self, Unread},
     listener,
+    penalties::Penalties,
+    rules,
     stall::{HandedOver, Stalling},
+    timer::Awake,
 };
 
 /// What a TLS connection begins with: a record of type handshake.
@@ -37,6 +42,7 @@ pub(crate) struct Shared {
     /// Ends every connection at once.
     pub(crate) cut_off: CancellationToken,
     pub(crate) connections: Connections,
+    pub(crate) penalties: Penalties,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -45,7 +51,24 @@ struct Served {
     shared: Arc<Shared>,
     is_encrypted: bool,
     handed_over: HandedOver,
+    unread: Unread,
     place: Place,
+}
+
+/// An answer, and what it says of who asked.
+struct Answered {
+    response: Response<Body>,
+    /// It waits if its address was refused too often, although it is no refusal.
+    is_stranger: bool,
+}
+
+impl From<Response<Body>> for Answered {
+    fn from(response: Response<Body>) -> Self {
+        Self {
+            response,
+            is_stranger: false,
+        }
+    }
 }
 
 /// Serves a connection from its first byte until it ends or has become a WebSocket.
@@ -55,7 +78,7 @@ pub(crate) async fn begin(shared: Arc<Shared>, tcp: TcpStream, place: Place) {
     };
     let within = shared.limits.tls_handshake;
     let encrypted = tokio::select! {
-        encrypted = timeout(within, encrypt(&tls, tcp)) => encrypted,
+        encrypted = timeout(within, encrypt(&tls, tcp, &shared.limits)) => encrypted,
         () = shared.cut_off.cancelled() => return,
     };
     match encrypted {
@@ -70,11 +93,13 @@ pub(crate) async fn begin(shared: Arc<Shared>, tcp: TcpStream, place: Place) {
 }
 
 /// The handshake. Who speaks plain HTTP is told so.
-async fn encrypt(tls: &Tls, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+async fn encrypt(tls: &Tls, tcp: TcpStream, limits: &Limits) -> io::Result<TlsStream<TcpStream>> {
     let mut first = [0];
     let count = tcp.peek(&mut first).await?;
     if count == 1 && first != [TLS_HANDSHAKE_RECORD] {
-        let _ = timeout(listener::REFUSAL_TIME, listener::tell(tcp, &not_tls())).await;
+        let answer = not_tls();
+        let telling = linger::tell(tcp, &answer, limits);
+        let _ = timeout(listener::REFUSAL_TIME, telling).await;
         return Err(io::Error::other("no TLS was spoken"));
     }
     tls.acceptor().accept(tcp).await
@@ -89,6 +114,7 @@ where
         shared: Arc::clone(&shared),
         is_encrypted,
         handed_over: HandedOver::default(),
+        unread: Unread::default(),
         place,
     });
     let stream = Stalling::new(
@@ -97,6 +123,7 @@ where
         served.handed_over.clone(),
         shared.connections.clone(),
     );
+    let unread = served.unread.clone();
     let service = service_fn(|mut request: Request<Incoming>| {
         let served = Arc::clone(&served);
         async move {
@@ -109,26 +136,27 @@ where
     });
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(Awake)
+        // A client that closes its sending half has asked all that it wanted, and reads the answer.
+        .half_close(true)
         .header_read_timeout(shared.limits.header_read)
         .max_buf_size(shared.limits.header_bytes);
     if shared.limits.headers != HEADERS {
         // Any number that is not hyper's own costs an allocation a request.
         builder.max_headers(shared.limits.headers);
     }
-    let connection = builder
+    let mut connection = builder
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = pin!(connection);
     let mut stopping = false;
     let ended = loop {
         tokio::select! {
-            ended = connection.as_mut() => break ended,
+            ended = std::pin::Pin::new(&mut connection) => break ended,
             () = shared.cut_off.cancelled() => return,
             () = shared.shutdown.cancelled(), if !stopping => {
                 stopping = true;
                 // The request that is under way is still answered.
-                connection.as_mut().graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
         }
     };
@@ -138,6 +166,15 @@ where
             shared.connections.count(over);
         }
         tracing::debug!(%error, "a connection ended with an error");
+    }
+    // None: it has become a WebSocket.
+    let Some(parts) = connection.into_parts() else {
+        return;
+    };
+    let mut stream = parts.io.into_inner();
+    tokio::select! {
+        () = linger::discard(&mut stream, &shared.limits, &unread) => {}
+        () = shared.cut_off.cancelled() => {}
     }
 }
 
@@ -155,53 +192,101 @@ fn over(error: &hyper::Error) -> Option<Over> {
 }
 
 async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Response<Body> {
-    let answering = async {
-        let (parts, body) = request.into_parts();
-        if handshake::is_asked_for(&parts) {
-            upgrade(&served, Request::from_parts(parts, body)).await
-        } else {
-            served
-                .shared
-                .service
-                .http(Request::from_parts(parts, body))
-                .await
-        }
-    };
-    let answered = AssertUnwindSafe(answering).catch_unwind().await;
-    answered.unwrap_or_else(|_| {
+    let (parts, incoming) = request.into_parts();
+    let (body, end) = RequestBody::new(incoming);
+    let answering = AssertUnwindSafe(decide(&served, Request::from_parts(parts, body)));
+    let answered = answering.catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!("the answer to a request panicked");
         answer::error(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the server failed on this request: try again",
         )
-    })
+        .into()
+    });
+    let Answered {
+        mut response,
+        is_stranger,
+    } = answered;
+    slow_down(&served, response.status(), is_stranger).await;
+    rules::complete(&mut response);
+    if !end.is_read() {
+        // Where its next request begins would have to be looked for in what it still sends.
+        served.unread.set();
+        rules::close(&mut response);
+    }
+    response
+}
+
+async fn decide(served: &Arc<Served>, request: Request<RequestBody>) -> Answered {
+    let (parts, body) = request.into_parts();
+    if let Some(answer) = rules::answer(&parts) {
+        return answer.into();
+    }
+    let request = Request::from_parts(parts, body);
+    match handshake::is_asked_for(&request) {
+        true => upgrade(served, request).await,
+        false => served.shared.service.http(request).await.into(),
+    }
+}
+
+/// Has a refusal wait whose address was refused too often.
+async fn slow_down(served: &Served, status: StatusCode, is_stranger: bool) {
+    let shared = &served.shared;
+    let (address, now) = (served.place.peer().0, Instant::now());
+    let delay = if status.is_client_error() {
+        shared.penalties.refused(address, now)
+    } else if is_stranger {
+        shared.penalties.delay(address, now)
+    } else {
+        return;
+    };
+    if delay.is_zero() {
+        return;
+    }
+    shared.connections.count(Over::Refusals);
+    tokio::select! {
+        () = awake::sleep(delay) => {}
+        () = shared.shutdown.cancelled() => {}
+    }
 }
 
 /// Decides an upgrade request.
-async fn upgrade(served: &Arc<Served>, mut request: Request<Incoming>) -> Response<Body> {
+async fn upgrade(served: &Arc<Served>, mut request: Request<RequestBody>) -> Answered {
     let shared = &served.shared;
     if shared.shutdown.is_cancelled() {
         return answer::error(
             StatusCode::SERVICE_UNAVAILABLE,
             "the server is stopping: reconnect",
-        );
+        )
+        .into();
     }
     let upgraded = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
-    let (protocol, take) = match shared.service.admit(parts.clone()).await {
-        Admit::Accept { protocol, serve } => (protocol, serve),
-        Admit::Refuse(refusal) => return refusal.map(answer::whole),
+    let turn = shared.penalties.turn(served.place.peer().0).await;
+    let admitted = shared.service.admit(parts.clone()).await;
+    drop(turn);
+    let (protocol, is_known, take) = match admitted {
+        Admit::Accept {
+            protocol,
+            is_known,
+            serve,
+        } => (protocol, is_known, serve),
+        Admit::Refuse(refusal) => return refusal.map(answer::whole).into(),
         Admit::NotWebSocket => {
-            return shared.service.http(Request::from_parts(parts, body)).await;
+            let request = Request::from_parts(parts, body);
+            return shared.service.http(request).await.into();
         }
     };
     match handshake::check(&parts.headers) {
         Ok(accept_key) => {
             let hand_over = hand_over(Arc::clone(served), upgraded, take);
             shared.tasks.spawn(hand_over);
-            handshake::accept(&accept_key, protocol)
+            Answered {
+                response: handshake::accept(&accept_key, protocol),
+                is_stranger: !is_known,
+            }
         }
-        Err(refusal) => handshake::refuse(refusal),
+        Err(refusal) => handshake::refuse(refusal).into(),
     }
 }
 
@@ -215,7 +300,10 @@ async fn hand_over(served: Arc<Served>, upgraded: OnUpgrade, take: Serve) {
                 let config = Some(shared.limits.websocket);
                 let io = TokioIo::new(upgraded);
                 let socket = WebSocketStream::from_raw_socket(io, Role::Server, config).await;
-                take(socket).await;
+                if take(socket).await == Ended::Refused {
+                    let address = served.place.peer().0;
+                    shared.penalties.refused(address, Instant::now());
+                }
             }
             Err(error) => tracing::debug!(%error, "a client left during its handshake"),
         }

@@ -4,7 +4,7 @@ use base64::{
     Engine, alphabet,
     engine::{GeneralPurpose, GeneralPurposeConfig},
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{Body, answer};
@@ -26,11 +26,11 @@ pub(crate) enum Refusal {
 }
 
 /// Whether a request asks to become a WebSocket: `GET`, `Upgrade: websocket`, `Connection: upgrade`.
-pub(crate) fn is_asked_for(request: &Parts) -> bool {
-    request.method == Method::GET
-        && request.version == Version::HTTP_11
-        && has_token(&request.headers, header::UPGRADE, "websocket")
-        && has_token(&request.headers, header::CONNECTION, "upgrade")
+pub(crate) fn is_asked_for<B>(request: &Request<B>) -> bool {
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && has_token(request.headers(), header::UPGRADE, "websocket")
+        && has_token(request.headers(), header::CONNECTION, "upgrade")
 }
 
 /// Checks the rest and gives the value for `Sec-WebSocket-Accept`.
@@ -120,16 +120,14 @@ fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use http::Request;
-
     use super::*;
 
-    fn parts(method: &str, headers: &[(&str, &str)]) -> Parts {
+    fn request(method: &str, headers: &[(&str, &str)]) -> Request<()> {
         let mut request = Request::builder().method(method);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.body(()).unwrap().into_parts().0
+        request.body(()).unwrap()
     }
 
     #[test]
@@ -138,12 +136,12 @@ mod tests {
             ("upgrade", "WebSocket"),
             ("connection", "keep-alive, Upgrade"),
         ];
-        assert!(is_asked_for(&parts("GET", &yes)));
-        assert!(!is_asked_for(&parts("POST", &yes)));
-        assert!(!is_asked_for(&parts("GET", &yes[..1])));
-        assert!(!is_asked_for(&parts("GET", &yes[1..])));
+        assert!(is_asked_for(&request("GET", &yes)));
+        assert!(!is_asked_for(&request("POST", &yes)));
+        assert!(!is_asked_for(&request("GET", &yes[..1])));
+        assert!(!is_asked_for(&request("GET", &yes[1..])));
         let other = [("upgrade", "h2c"), ("connection", "upgrade")];
-        assert!(!is_asked_for(&parts("GET", &other)));
+        assert!(!is_asked_for(&request("GET", &other)));
     }
 
     #[test]
@@ -153,7 +151,7 @@ mod tests {
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         assert_eq!(
-            check(&parts("GET", &headers).headers).unwrap(),
+            check(&request("GET", &headers).headers()).unwrap(),
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
     }
@@ -181,7 +179,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                check(&parts("GET", headers).headers),
+                check(&request("GET", headers).headers()),
                 Err(refusal),
                 "{headers:?}"
             );

@@ -24,6 +24,25 @@ pub const TLS_RELOAD: Duration = Duration::from_secs(5);
 pub const PEM_BYTES: u64 = 1024 * 1024;
 /// Without a client taking anything of its answer for this long, it is taken for gone.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
+/// For what a client still sends, after an answer that ends its connection, to be read and thrown away.
+pub const LINGER: Duration = Duration::from_secs(30);
+/// Without one more byte for this long, when it is known that not all of a request has come.
+pub const LINGER_IDLE: Duration = Duration::from_secs(5);
+/// The same, when nothing more is expected.
+pub const LINGER_QUIET: Duration = Duration::from_millis(250);
+/// How much is thrown away: more than a body may have.
+pub const LINGER_BYTES: usize = 64 * 1024 * 1024;
+/// Refused requests of one address in a second (answers of the 400s, and WebSockets that showed no key that
+/// is good) that are answered at once. Behind a proxy all have the proxy's address.
+pub const REFUSALS_PER_SECOND: u32 = 100;
+/// How many may come before that at any speed.
+pub const REFUSAL_BURST: u32 = 500;
+/// The longest that an answer waits because its address was refused too often.
+pub const REFUSAL_DELAY: Duration = Duration::from_secs(5);
+/// Upgrade requests of such addresses that are decided at a time.
+pub const REFUSED_TURNS: usize = 4;
+/// Addresses whose refusals are counted singly. The others are counted together.
+pub const REFUSED_ADDRESSES: usize = 4096;
 /// For connections to end after the shutdown began.
 pub const DRAIN: Duration = Duration::from_secs(20);
 /// After an accept error that will not go away at once, such as too many open files.
@@ -53,6 +72,14 @@ pub struct Limits {
     pub tls_reload: Duration,
     /// Without progress in writing an answer for so long a client is gone. WebSockets have their own.
     pub write_stall: Duration,
+    /// For what a client still sends to be thrown away, so that it gets to read its answer.
+    pub linger: Duration,
+    /// Without one more byte of it for so long nothing more is waited for.
+    pub linger_idle: Duration,
+    /// How much of it.
+    pub linger_bytes: usize,
+    /// Refused requests of one address in a second; the answers to the next wait.
+    pub refusals_per_second: u32,
     /// For connections to end after the shutdown began; then they are cut off.
     pub drain: Duration,
     /// After an accept error.
@@ -74,6 +101,10 @@ impl Default for Limits {
             tls_handshake: TLS_HANDSHAKE,
             tls_reload: TLS_RELOAD,
             write_stall: WRITE_STALL,
+            linger: LINGER,
+            linger_idle: LINGER_IDLE,
+            linger_bytes: LINGER_BYTES,
+            refusals_per_second: REFUSALS_PER_SECOND,
             drain: DRAIN,
             accept_pause: ACCEPT_PAUSE,
             websocket: WebSocketConfig::default()

@@ -3,7 +3,6 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::Semaphore,
     time::{Instant, timeout},
@@ -17,14 +16,14 @@ use crate::{
     DrainReport, Limits, Over, Service, Tls,
     connection::{self, Shared},
     connections::Connections,
+    linger::tell,
+    penalties::Penalties,
 };
 
 /// From one line of the log about accept errors to the next: they last as long as others want them to.
 const ACCEPT_WARNINGS: Duration = Duration::from_secs(60);
 /// For telling a connection that there is no place.
 pub(crate) const REFUSAL_TIME: Duration = Duration::from_secs(1);
-/// How much of its request is read for that.
-const REFUSAL_BYTES: usize = 64 * 1024;
 
 /// A bound port.
 #[derive(Debug)]
@@ -84,11 +83,12 @@ impl Listener {
             .map(|tls| AbortOnDropHandle::new(tokio::spawn(tls.watch(limits.tls_reload))));
         let shared = Arc::new(Shared {
             service,
-            limits,
             tasks: TaskTracker::new(),
             shutdown,
             cut_off: CancellationToken::new(),
             connections: self.connections.clone(),
+            penalties: Penalties::new(limits.refusals_per_second),
+            limits,
             tls: self.tls.clone(),
         });
         self.accept(&shared).await;
@@ -153,9 +153,10 @@ impl Listener {
             };
             self.connections.count(over);
             if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-                let tls = self.tls.clone();
+                let (tls, of_all) = (self.tls.clone(), Arc::clone(shared));
                 shared.tasks.spawn(async move {
-                    let _ = timeout(REFUSAL_TIME, refuse(tcp, tls, over)).await;
+                    let refusing = refuse(tcp, tls, over, &of_all.limits);
+                    let _ = timeout(REFUSAL_TIME, refusing).await;
                     drop(permit);
                 });
             }
@@ -164,25 +165,12 @@ impl Listener {
 }
 
 /// Tells a connection that there is no place for it, and lets it read that.
-async fn refuse(tcp: TcpStream, tls: Option<Tls>, over: Over) -> io::Result<()> {
+async fn refuse(tcp: TcpStream, tls: Option<Tls>, over: Over, limits: &Limits) -> io::Result<()> {
     let answer = connection::no_place(over);
     match tls {
-        Some(tls) => tell(tls.acceptor().accept(tcp).await?, &answer).await,
-        None => tell(tcp, &answer).await,
+        Some(tls) => tell(tls.acceptor().accept(tcp).await?, &answer, limits).await,
+        None => tell(tcp, &answer, limits).await,
     }
-}
-
-/// Sends an answer that the peer gets to read although it may still be sending: closing a connection
-/// with unread input resets it.
-pub(crate) async fn tell(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    answer: &[u8],
-) -> io::Result<()> {
-    stream.write_all(answer).await?;
-    stream.shutdown().await?;
-    let mut rest = (&mut stream).take(REFUSAL_BYTES as u64);
-    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
-    Ok(())
 }
 
 /// Whether an accept error says only that this one connection is gone.

@@ -18,6 +18,8 @@ pub enum Over {
     TlsHandshakeTime,
     /// [`Limits::write_stall`](crate::Limits::write_stall): closed.
     WriteStall,
+    /// [`Limits::refusals_per_second`](crate::Limits::refusals_per_second): the answer waited.
+    Refusals,
     /// A TLS handshake that failed, or plain HTTP where TLS is spoken.
     Tls,
     /// Bytes that are no HTTP: told 400.
@@ -25,13 +27,14 @@ pub enum Over {
 }
 
 /// One of each.
-const ALL: [Over; 8] = [
+const ALL: [Over; 9] = [
     Over::Connections,
     Over::ConnectionsPerAddress,
     Over::Headers,
     Over::HeaderTime,
     Over::TlsHandshakeTime,
     Over::WriteStall,
+    Over::Refusals,
     Over::Tls,
     Over::Http,
 ];

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, request::Parts};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::{body::Incoming, upgrade::Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
+
+use crate::RequestBody;
 
 /// Why a body broke off.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,7 +31,16 @@ pub struct Encrypted;
 pub struct Peer(pub IpAddr);
 
 /// Takes a connection after the handshake, until it ends.
-pub type Serve = Box<dyn FnOnce(ClientSocket) -> BoxFuture<'static, ()> + Send>;
+pub type Serve = Box<dyn FnOnce(ClientSocket) -> BoxFuture<'static, Ended> + Send>;
+
+/// How a WebSocket was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was served.
+    Served,
+    /// It was turned away, as a request is by a status of the 400s.
+    Refused,
+}
 
 /// What becomes of an upgrade request.
 pub enum Admit {
@@ -37,6 +48,9 @@ pub enum Admit {
     Accept {
         /// What the answer names as `Sec-WebSocket-Protocol`: one that the request offers.
         protocol: Option<HeaderValue>,
+        /// Whether it is known whose it is. One that is not waits for the handshake if its address has
+        /// been refused often.
+        is_known: bool,
         /// Gets the socket.
         serve: Serve,
     },
@@ -52,5 +66,5 @@ pub trait Service: Send + Sync + 'static {
     fn admit(&self, request: Parts) -> BoxFuture<'static, Admit>;
 
     /// Answers a plain request. To a `HEAD` request it may answer as to `GET`: the body is not sent.
-    fn http(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>>;
+    fn http(&self, request: Request<RequestBody>) -> BoxFuture<'static, Response<Body>>;
 }

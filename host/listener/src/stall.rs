@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
 use crate::connections::Connections;
 use crate::over::Over;
@@ -34,7 +33,7 @@ pub(crate) struct Stalling<S> {
     stream: S,
     limit: Duration,
     /// Set while a write waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    waiting: Option<awake::Sleep>,
     handed_over: HandedOver,
     connections: Connections,
 }
@@ -66,10 +65,8 @@ impl<S> Stalling<S> {
             return written;
         }
         let limit = self.limit;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
-        ready!(waiting.as_mut().poll(cx));
+        let waiting = self.waiting.get_or_insert_with(|| awake::sleep(limit));
+        ready!(Pin::new(waiting).poll(cx));
         self.connections.count(Over::WriteStall);
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,

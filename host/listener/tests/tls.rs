@@ -5,7 +5,7 @@ mod common;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use common::{PATIENCE, Server, eventually, run};
+use common::{PATIENCE, Server, eventually, run, upload};
 use futures::{SinkExt, StreamExt};
 use listener::{Limits, Listener, Over, Tls};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
@@ -185,4 +185,24 @@ async fn who_finds_no_place_is_told_so_over_tls() {
     let mut refused = connect(&server, config).await.unwrap();
     let answer = ask(&mut refused).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_before_the_body_is_read_arrives_over_tls() {
+    let (folder, made) = (tempfile::tempdir().unwrap(), made());
+    write(folder.path(), &made);
+    let server = server(folder.path(), limits()).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (path, status) in [("/refused", 403), ("/halfway", 413), ("/known", 200)] {
+            let config = client(made.cert.der(), &[version], &[]);
+            let stream = connect(&server, config).await.unwrap();
+            let length = common::UPLOAD;
+            let head =
+                format!("GET {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+            let answer = upload(stream, &head).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(answer.starts_with(&expected), "{path}: {answer}");
+            assert!(answer.ends_with("\r\n\r\nten bytes."), "{path}: {answer}");
+        }
+    }
 }

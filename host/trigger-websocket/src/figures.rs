@@ -142,7 +142,7 @@ pub enum Limit {
 }
 
 /// The words that `host_limit_hits_total` has for limits.
-pub const LIMITS: [(&str, Limit); 23] = {
+pub const LIMITS: [(&str, Limit); 25] = {
     use Limit::{Lane, Port, Request};
     use lanes::Over as OfLane;
     use listener::Over as OfPort;
@@ -165,6 +165,7 @@ pub const LIMITS: [(&str, Limit); 23] = {
             Request(OfRequest::RequestsPerAddress),
         ),
         ("response-unread-time", Port(OfPort::WriteStall)),
+        ("refusals", Port(OfPort::Refusals)),
         ("message-bytes", Lane(OfLane::MessageBytes)),
         ("lane-queue", Lane(OfLane::LaneQueue)),
         ("lanes", Lane(OfLane::Lanes)),
@@ -178,6 +179,7 @@ pub const LIMITS: [(&str, Limit); 23] = {
         ("silence", Lane(OfLane::Silence)),
         ("control-frames", Lane(OfLane::ControlFrames)),
         ("memory", Limit::Memory),
+        ("displaced", Lane(OfLane::Displaced)),
     ]
 };
 

@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::uri::Scheme;
 use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use listener::{Body, BoxError, Encrypted, Peer};
-use tokio::time::Sleep;
+use listener::{Body, BoxError, Encrypted, Peer, RequestBody};
 use wasmtime::component::{GuestTaskId, InstancePre};
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
@@ -108,7 +106,7 @@ impl HttpComponent {
     }
 
     /// Answers a request. Never an error: what goes wrong is an answer too, and a line in the log.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    pub async fn handle(&self, request: Request<RequestBody>) -> Response<Body> {
         let Some(figures) = &self.grants.figures else {
             return self.answer(request).await;
         };
@@ -150,13 +148,18 @@ impl HttpComponent {
     /// A request with the beginning of its body, or what to say when that does not come.
     async fn begun(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Result<(Request<BegunBody>, Watch), Response<Body>> {
         let watch = Watch::default();
         let (parts, body) = absolute(request).into_parts();
         let body = LimitedBody::new(body, self.limits.body, watch.clone());
+        if parts.headers.contains_key(EXPECT) {
+            // Whoever will be refused is not told to go on.
+            let request = Request::from_parts(parts, BegunBody::unasked(body));
+            return Ok((request, watch));
+        }
         let beginning = BegunBody::wait_for(body);
-        let over = match tokio::time::timeout(self.limits.call_timeout, beginning).await {
+        let over = match awake::timeout(self.limits.call_timeout, beginning).await {
             Ok(Ok(body)) => return Ok((Request::from_parts(parts, body), watch)),
             Err(_) => Over::BodyTime,
             Ok(Err(_)) => match watch.arrival() {
@@ -171,7 +174,7 @@ impl HttpComponent {
         Err(self.refuse(over))
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
         if declared_length(&request).is_some_and(|length| length > self.limits.body.bytes) {
             return self.refuse(Over::BodyBytes);
         }
@@ -261,7 +264,7 @@ pub fn plain(response: Response<&'static str>) -> Response<Body> {
     })
 }
 
-fn declared_length(request: &Request<Incoming>) -> Option<u64> {
+fn declared_length(request: &Request<RequestBody>) -> Option<u64> {
     request
         .headers()
         .get(CONTENT_LENGTH)?
@@ -321,7 +324,8 @@ impl HandlerState for Handler {
             proxy,
             view: <Ctx as WasiHttpView>::http,
             expiration: Expiration {
-                sleep: Box::pin(tokio::time::sleep(MAX_IDLE)),
+                sleep: awake::sleep(MAX_IDLE),
+                of: (Instant::now(), MAX_IDLE),
                 call_timeout: self.call_timeout,
             },
             state: Worker {
@@ -336,7 +340,9 @@ impl HandlerState for Handler {
 
 /// Ends an instance that takes too long or is not used.
 struct Expiration {
-    sleep: Pin<Box<Sleep>>,
+    sleep: awake::Sleep,
+    /// What it waits for: since when, and how long.
+    of: (Instant, Duration),
     call_timeout: Duration,
 }
 
@@ -351,11 +357,11 @@ impl WorkerExpiration for Expiration {
             WorkerStatus::Idle => MAX_IDLE,
             WorkerStatus::Requests | WorkerStatus::PostReturn => self.call_timeout,
         };
-        let deadline = tokio::time::Instant::from_std(start + limit);
-        if self.sleep.deadline() != deadline {
-            self.sleep.as_mut().reset(deadline);
+        if self.of != (start, limit) {
+            self.of = (start, limit);
+            self.sleep = awake::sleep(limit.saturating_sub(start.elapsed()));
         }
-        self.sleep.as_mut().poll(cx)
+        Pin::new(&mut self.sleep).poll(cx)
     }
 }
 
@@ -395,7 +401,7 @@ impl WorkerState for Worker {
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         store.data_mut().note_refusals(refused);
-        Box::pin(tokio::time::sleep(self.call_timeout))
+        Box::pin(awake::sleep(self.call_timeout))
     }
 
     fn drop(&self, store: Store<Ctx>, result: wasmtime::Result<()>) {

@@ -165,7 +165,7 @@ impl InstancePool {
         let limit = self.limits.call_timeout;
         // The time-out is around it all, not inside: a guest that spins never lets the inside run.
         // When it ends the future is dropped, and with it the instance.
-        match tokio::time::timeout(limit, self.call_on_an_instance(call)).await {
+        match awake::timeout(limit, self.call_on_an_instance(call)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 let reason = error.root_cause().to_string();

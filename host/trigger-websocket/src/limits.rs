@@ -22,6 +22,7 @@ const MAX_CONNECTIONS: u64 = 1_000_000;
 /// Less than that hyper does not take.
 const MIN_HEADER_BYTES: u64 = 8_192;
 const MAX_HEADER_BYTES: u64 = 1 << 20;
+const MAX_REFUSALS: u64 = 1_000_000;
 const MAX_HEADERS: u64 = 1_000;
 /// The largest body, message or queue that can be asked for.
 const MAX_BYTES: u64 = 1 << 30;
@@ -46,6 +47,11 @@ pub struct LimitOptions {
     /// address: make it as large as --limit-connections.
     #[arg(long, value_name = "COUNT", env = "HOST_LIMIT_CONNECTIONS_PER_ADDRESS", default_value_t = listener::limits::CONNECTIONS_PER_ADDRESS as u64, value_parser = count(1, MAX_CONNECTIONS))]
     pub limit_connections_per_address: u64,
+
+    /// Refused requests of one address (of IPv6 one network of 64 bits) in a second that are answered at
+    /// once; the answers to the next wait, up to 5 s. Behind a proxy all have the proxy's address.
+    #[arg(long, value_name = "COUNT", env = "HOST_LIMIT_REFUSALS_PER_ADDRESS", default_value_t = u64::from(listener::limits::REFUSALS_PER_SECOND), value_parser = count(1, MAX_REFUSALS))]
+    pub limit_refusals_per_address: u64,
 
     /// Bytes of a request's first line and headers.
     #[arg(long, value_name = "BYTES", env = "HOST_LIMIT_HEADER_BYTES", default_value_t = listener::limits::HEADER_BYTES as u64, value_parser = count(MIN_HEADER_BYTES, MAX_HEADER_BYTES))]
@@ -208,6 +214,9 @@ impl LimitOptions {
             header_read: Duration::from_secs(self.limit_header_seconds),
             tls_handshake: Duration::from_secs(self.limit_tls_handshake_seconds),
             write_stall: Duration::from_secs(self.limit_unread_seconds),
+            linger_bytes: size(self.limit_body_bytes.saturating_mul(2))
+                .max(listener::limits::LINGER_BYTES),
+            refusals_per_second: u32::try_from(self.limit_refusals_per_address).unwrap_or(u32::MAX),
             drain,
             websocket: self.lanes().websocket_config(),
             ..listener::Limits::default()
@@ -262,6 +271,7 @@ mod tests {
         let all = [
             ("--limit-connections", "11"),
             ("--limit-connections-per-address", "12"),
+            ("--limit-refusals-per-address", "13"),
             ("--limit-header-bytes", "8193"),
             ("--limit-headers", "14"),
             ("--limit-header-seconds", "15"),
@@ -290,13 +300,14 @@ mod tests {
             (
                 port.connections,
                 port.connections_per_address,
+                port.refusals_per_second,
                 port.header_bytes,
                 port.headers,
                 port.header_read,
                 port.tls_handshake,
                 port.write_stall,
             ),
-            (11, 12, 8193, 14, seconds(15), seconds(16), seconds(25))
+            (11, 12, 13, 8193, 14, seconds(15), seconds(16), seconds(25))
         );
         let body = limits.body();
         assert_eq!((body.bytes, body.idle), (17, seconds(18)));

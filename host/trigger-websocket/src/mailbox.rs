@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use lanes::{Account, Batch, Event, HandleError, Lanes, Mailbox, Payload, Standing};
-use listener::{Admit, ClientSocket};
+use listener::{Admit, ClientSocket, Ended};
 use tokio::sync::Semaphore;
 use wasmtime::component::Accessor;
 
@@ -236,11 +236,18 @@ fn accept(admission: Admission, lanes: Lanes) -> Admit {
         upgrades::Standing::Counted(counted) => Standing::Counted(account(counted)),
         upgrades::Standing::Unknown => Standing::Unknown,
     };
-    let serve = move |socket: ClientSocket| -> BoxFuture<'static, ()> {
-        Box::pin(async move { lanes.serve_as(socket, &lane, &context, &standing).await })
+    let is_known = standing != Standing::Unknown;
+    let serve = move |socket: ClientSocket| -> BoxFuture<'static, Ended> {
+        Box::pin(async move {
+            match lanes.serve_as(socket, &lane, &context, &standing).await {
+                true => Ended::Served,
+                false => Ended::Refused,
+            }
+        })
     };
     Admit::Accept {
         protocol,
+        is_known,
         serve: Box::new(serve),
     }
 }

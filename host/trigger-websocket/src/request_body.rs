@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use listener::RequestBody;
 use wasmtime_wasi_http::Error;
 
 /// How a body has come so far.
@@ -58,12 +57,12 @@ pub struct BodyLimits {
 }
 
 /// A request's body that breaks off, and says so, when it is over a limit.
-pub struct LimitedBody<B = Incoming> {
+pub struct LimitedBody<B = RequestBody> {
     body: B,
     limits: BodyLimits,
     left: u64,
     /// Set while the client is waited for.
-    waiting: Option<Pin<Box<Sleep>>>,
+    waiting: Option<awake::Sleep>,
     watch: Watch,
 }
 
@@ -82,10 +81,8 @@ impl<B> LimitedBody<B> {
     /// Whether it came too slowly; if not, the task is woken when it did.
     fn is_too_slow(&mut self, cx: &mut Context<'_>) -> bool {
         let idle = self.limits.idle;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
-        waiting.as_mut().poll(cx).is_ready()
+        let waiting = self.waiting.get_or_insert_with(|| awake::sleep(idle));
+        Pin::new(waiting).poll(cx).is_ready()
     }
 }
 
@@ -147,7 +144,7 @@ where
 pub const EARLY_BYTES: usize = 64 << 10;
 
 /// A body whose beginning is there.
-pub struct BegunBody<B = Incoming> {
+pub struct BegunBody<B = RequestBody> {
     early: VecDeque<Frame<Bytes>>,
     /// None when all of it is there.
     rest: Option<LimitedBody<B>>,
@@ -184,6 +181,15 @@ where
             early: data.into_iter().chain(trailers).collect(),
             rest: (!is_whole).then_some(body),
         })
+    }
+
+    /// A body of which nothing is asked for before the component does: who waits for `100 Continue` gets it
+    /// from the first look at the body.
+    pub fn unasked(body: LimitedBody<B>) -> Self {
+        Self {
+            early: VecDeque::new(),
+            rest: (!body.is_end_stream()).then_some(body),
+        }
     }
 
     /// Whether there is nothing left to wait for.

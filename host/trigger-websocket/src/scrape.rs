@@ -13,8 +13,7 @@ use http::header::{ALLOW, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use listener::{Admit, Body, CancellationToken, Listener, Service};
+use listener::{Admit, Body, CancellationToken, Listener, RequestBody, Service};
 
 use crate::doors;
 use crate::errors;
@@ -160,7 +159,7 @@ impl Service for Only {
         Box::pin(std::future::ready(Admit::NotWebSocket))
     }
 
-    fn http(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+    fn http(&self, request: Request<RequestBody>) -> BoxFuture<'static, Response<Body>> {
         let response = if request.uri().path() == PATH {
             answer(&self.0, request.method())
         } else {

@@ -8,9 +8,8 @@ use futures::future::BoxFuture;
 use host_metrics::{Metrics, RequestFigures};
 use http::request::Parts;
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 use lanes::Lanes;
-use listener::{Admit, Body, Service};
+use listener::{Admit, Body, RequestBody, Service};
 
 use crate::errors;
 use crate::figures::HOST;
@@ -69,7 +68,7 @@ impl AppService {
     }
 
     /// Why nothing can be stored, if this is a request that asks.
-    fn problem(&self, request: &Request<Incoming>) -> Option<String> {
+    fn problem(&self, request: &Request<RequestBody>) -> Option<String> {
         let health = self.health.as_ref()?;
         let is_asked = request.uri().path() == health.path
             && matches!(*request.method(), Method::GET | Method::HEAD);
@@ -94,7 +93,7 @@ impl AppService {
     }
 
     /// An answer of the host's own.
-    fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
+    fn answer(&self, request: &Request<RequestBody>) -> Response<Body> {
         let since = Instant::now();
         let response = match (self.shown_at(request.uri().path()), self.problem(request)) {
             (Some(metrics), _) => scrape::answer(metrics, request.method()),
@@ -129,7 +128,7 @@ impl Service for AppService {
         }
     }
 
-    fn http(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+    fn http(&self, request: Request<RequestBody>) -> BoxFuture<'static, Response<Body>> {
         let path = request.uri().path();
         let component = match self.shown_at(path) {
             Some(_) => None,

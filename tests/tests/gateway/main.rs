@@ -14,6 +14,7 @@ mod client_faults;
 mod conformance;
 mod damaged;
 mod deletion;
+mod edge;
 mod encrypted;
 mod feed;
 mod hostile;

@@ -49,7 +49,7 @@ impl LiveLane {
             self.closings.push(Closing {
                 socket,
                 code: TRY_AGAIN_LATER,
-                reason: "too many viewers: try again later".into(),
+                reason: "too many viewers: try again later, in 5 s".into(),
             });
             return;
         }

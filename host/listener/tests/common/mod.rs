@@ -7,13 +7,12 @@ use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
 use http::{Request, Response, request::Parts};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use listener::{
-    Admit, Body, CancellationToken, ClientSocket, Connections, DrainReport, Limits, Listener, Peer,
-    Service,
+    Admit, Body, CancellationToken, ClientSocket, Connections, DrainReport, Ended, Limits,
+    Listener, Peer, RequestBody, Service,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     task::JoinHandle,
 };
@@ -25,8 +24,9 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub const HANDSHAKE: &str = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// `/ws` is a WebSocket that echoes, `/no` refuses, `/large` answers with 64 MiB, all else is
-/// HTTP that repeats the body.
+/// `/ws` is a WebSocket that echoes, `/no` refuses, `/large` answers with 64 MiB, `/refused` is 403 unread,
+/// `/halfway` is 413 after some of its body, `/known` is 200 unread, `/slow`
+/// takes its time, all else is HTTP that repeats the body.
 pub struct Echo;
 
 impl Service for Echo {
@@ -44,6 +44,7 @@ impl Service for Echo {
                                 let offered = offered.to_str().unwrap();
                                 offered.split(',').next().unwrap().parse().unwrap()
                             }),
+                        is_known: true,
                         serve: Box::new(|socket| echo(socket, hello).boxed()),
                     }
                 }
@@ -61,7 +62,7 @@ impl Service for Echo {
         .boxed()
     }
 
-    fn http(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+    fn http(&self, request: Request<RequestBody>) -> BoxFuture<'static, Response<Body>> {
         async move {
             assert_ne!(request.uri().path(), "/panic", "asked for");
             if request.uri().path() == "/large" {
@@ -72,6 +73,22 @@ impl Service for Echo {
                 let peer = format!("{:?}", request.extensions().get::<Peer>());
                 let peer = Full::new(Bytes::from(peer));
                 return Response::new(peer.map_err(|never| match never {}).boxed_unsync());
+            }
+            let unread = match request.uri().path() {
+                "/refused" => Some(403),
+                "/halfway" => {
+                    let mut body = request.into_body();
+                    body.frame().await.unwrap().unwrap();
+                    return plain(413);
+                }
+                "/known" => Some(200),
+                _ => None,
+            };
+            if let Some(status) = unread {
+                return plain(status);
+            }
+            if request.uri().path() == "/slow" {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             let head = format!("{} {} ", request.method(), request.uri().path());
             let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -86,13 +103,22 @@ impl Service for Echo {
     }
 }
 
-async fn echo(mut socket: ClientSocket, hello: String) {
+/// An answer of ten bytes.
+fn plain(status: u16) -> Response<Body> {
+    let body = Full::new(Bytes::from_static(b"ten bytes."));
+    let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+    response
+}
+
+async fn echo(mut socket: ClientSocket, hello: String) -> Ended {
     socket.send(Message::text(hello)).await.unwrap();
     while let Some(Ok(message)) = socket.next().await {
         if message.is_text() && socket.send(message).await.is_err() {
             break;
         }
     }
+    Ended::Served
 }
 
 pub struct Server {
@@ -154,4 +180,25 @@ pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
         panic!("it did not come to this: {what}");
     }
+}
+
+/// Megabytes that a client goes on sending after it was answered.
+pub const UPLOAD: usize = 20 << 20;
+
+/// Sends `head`, then as much as [`UPLOAD`] whatever is answered meanwhile, and only then reads all that has
+/// come: what a client does that does not read before it has sent its request.
+pub async fn upload<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, head: &str) -> String {
+    let exchange = async {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![b'x'; 64 << 10];
+        for _ in 0..UPLOAD / piece.len() {
+            stream.write_all(&piece).await.unwrap();
+        }
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .expect("an end in time")
 }

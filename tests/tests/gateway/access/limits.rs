@@ -12,7 +12,7 @@ use super::{ADMIN, READ, WRITE, token, with_keys};
 fn no_place() -> Received {
     Received::Closed {
         code: 1013,
-        reason: "too many connections here: close one, or try again later".to_owned(),
+        reason: "too many connections here: close one, or try again later, in 5 s".to_owned(),
     }
 }
 

@@ -391,7 +391,7 @@ fn no_more_than_the_limit_may_listen() {
     world.view("one more", None, None);
     assert_eq!(
         world.sockets["one more"].closed,
-        Some((1013, "too many viewers: try again later".into()))
+        Some((1013, "too many viewers: try again later, in 5 s".into()))
     );
     world.open("client", 512);
     world.subscribe("client", &ALL, None);

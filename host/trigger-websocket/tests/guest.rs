@@ -244,7 +244,7 @@ async fn requests_over_the_memory_of_all_instances_are_told_to_try_again() {
     let get = |path: &str| host.request("GET", path, "", b"");
     assert!(get("/hello").ends_with("\r\n\r\nhello"));
     let refused = get("/eat");
-    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains(" 503 "), "{refused}");
     assert!(refused.contains("retry-after: 1"), "{refused}");
     assert!(refused.contains("take all memory"), "{refused}");
     // It is given back, and lanes have a quarter more.

@@ -81,6 +81,7 @@ fn bridge(document: &str) {
         vec![Input::SendFailed("no".into())],
         vec![Input::Gone],
         vec![Input::Flush("f".into())],
+        vec![Input::Ended],
         vec![Input::Covered(seq)],
         vec![Input::Reset],
     ];

@@ -174,6 +174,7 @@ fn input(input: wit::Input) -> Input {
         wit::Input::SendFailed(reason) => Input::SendFailed(reason),
         wit::Input::Gone => Input::Gone,
         wit::Input::Flush(id) => Input::Flush(id),
+        wit::Input::Ended => Input::Ended,
         wit::Input::Reset => Input::Reset,
         wit::Input::Covered(seq) => Input::Covered(seq),
         wit::Input::Recovered(Seconds { first, last }) => Input::Recovered { first, last },

@@ -74,6 +74,8 @@ impl Stream<'_> {
                 let answer = Closing::new(self.role, &reason).to_json();
                 self.outbox.push(socket, answer);
                 self.outbox.close(socket, &reason);
+                // One that is only lost is expected back, in the same task.
+                self.has_ended = !self.clients.has_others(|other| self.outbox.is_closing(other));
                 return Ok(());
             }
         };

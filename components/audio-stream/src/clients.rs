@@ -65,6 +65,15 @@ impl Clients {
         connected.saturating_add(self.elsewhere)
     }
 
+    /// Whether a client is connected that `is_closing` does not name.
+    pub fn has_others(&self, is_closing: impl Fn(&str) -> bool) -> bool {
+        self.elsewhere > 0
+            || self
+                .clients
+                .iter()
+                .any(|client| !is_closing(&client.socket) && is_connected(client))
+    }
+
     /// The stream was another host's until now: that one closes its clients, and they come again.
     pub fn taken(&mut self) {
         let (here, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.clients)

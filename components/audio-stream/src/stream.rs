@@ -60,6 +60,8 @@ pub struct Stream<'a> {
     pub captures: Option<ByRole<Option<CaptureRecord>>>,
     /// The seconds that were stored in this batch, as they came.
     pub stored: Vec<u32>,
+    /// The stream's last client has said that it closes.
+    pub has_ended: bool,
     /// How long that took.
     pub storing: Storing,
     /// Those that are in the blob store and in no commit yet.
@@ -151,6 +153,7 @@ impl<'a> Stream<'a> {
             others: None,
             captures: None,
             stored: Vec::new(),
+            has_ended: false,
             storing: Storing::default(),
             put: Vec::new(),
             created_at: records.created_at,
@@ -245,6 +248,7 @@ impl<'a> Stream<'a> {
     /// A client is there.
     fn came(&mut self, socket: String, is_narrow: bool) {
         self.clients.add(socket, is_narrow);
+        self.has_ended = false;
         self.bridge.ring();
         self.windows.ring();
     }
@@ -296,6 +300,9 @@ impl<'a> Stream<'a> {
         for seq in stored {
             let arrived = self.now.0;
             self.bridge.push(Input::Stored(Stored { seq, arrived }));
+        }
+        if std::mem::take(&mut self.has_ended) {
+            self.bridge.push(Input::Ended);
         }
         for _ in 0..MAX_ROUNDS {
             let mut actions = self.recognise()?;

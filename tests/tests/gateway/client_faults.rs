@@ -68,6 +68,56 @@ async fn fault_12_one_task_hears_a_client_that_reconnects_at_once_or_opens_a_sec
     panic!("{ATTEMPTS} attempts, and each took longer than {ONE_TASK:?}");
 }
 
+/// What a lost connection does not do, the last client's `close` does: nobody waits for what will not come.
+#[tokio::test]
+async fn a_close_of_the_last_client_finishes_the_task_at_once() {
+    // Long sentences: the last words come only with the end of the task.
+    let options = Options {
+        sentence_seconds: 60,
+        ..Options::default()
+    };
+    let asr = Asr::start_with(options).await;
+    let gateway = Gateway::start(Settings::with_asr(&asr)).await;
+    for attempt in 1..=ATTEMPTS {
+        let session = format!("closed-{attempt}");
+        let mark = attempt as u16;
+        let mut teacher = Recorded::new(&session, "teacher", mark);
+        let mut first = gateway.open(&session, "teacher").await;
+        let mut second = gateway.open(&session, "teacher").await;
+        teacher.store(&mut first, 1..=5).await;
+        first.close().await;
+        teacher.store(&mut second, 6..=9).await;
+        assert!(
+            gateway.utterances(&session, "teacher", "raw").await.is_empty(),
+            "one is there still"
+        );
+        let began = Instant::now();
+        second.close().await;
+        eventually_within(LOOK_UPS, "the last words are there", async || {
+            let utterances = gateway.utterances(&session, "teacher", "raw").await;
+            let ends: Vec<_> = utterances.iter().map(|u| number(u, "end_seq")).collect();
+            if ends == [9] { Ok(()) } else { Err(utterances) }
+        })
+        .await;
+        let took = began.elapsed();
+        // Who comes back finds its stream, in another task.
+        let mut third = gateway.open(&session, "teacher").await;
+        teacher.store(&mut third, 10..=11).await;
+        third.close().await;
+        audit(&gateway, &[teacher], Expect::AllTranscribed).await;
+        let tasks = tasks_of(&asr, mark);
+        let heard: Vec<Vec<_>> = tasks
+            .iter()
+            .map(|task| task.heard.iter().map(|second| second.seq).collect())
+            .collect();
+        assert_eq!(heard, [(1..=9).collect::<Vec<_>>(), vec![10, 11]]);
+        if took < ONE_TASK {
+            return;
+        }
+    }
+    panic!("{ATTEMPTS} attempts, and each waited for the task to be idle");
+}
+
 /// Eleven seconds over six connections to one stream.
 async fn come_and_go(gateway: &Gateway, teacher: &mut Recorded) {
     let session = teacher.session().to_owned();
@@ -91,8 +141,8 @@ async fn come_and_go(gateway: &Gateway, teacher: &mut Recorded) {
     teacher.store(&mut fourth, 8..=8).await;
     drop(fourth);
     teacher.store(&mut third, 9..=9).await;
-    // An orderly end, and back at once.
-    third.close().await;
+    // A close frame of WebSocket alone says nothing of the recording, and back at once.
+    third.send_close(Some(1000), "").await;
     let mut fifth = open().await;
     teacher.store(&mut fifth, 10..=10).await;
     fifth.send_close(Some(1001), "").await;

@@ -52,6 +52,9 @@ pub enum Input {
     Gone,
     /// All that is stored shall become final; answered by [`Action::Flushed`] with this id.
     Flush(String),
+    /// The recording has ended in order: what is stored is sent, then the task is finished without the wait
+    /// that one whose client pauses gets. A second that is stored later takes it back.
+    Ended,
     /// Forget the backlog and the connection: what is stored up to now is not this path's any more.
     /// Flushes are answered.
     Reset,
@@ -190,6 +193,11 @@ impl Machine<'_> {
                     self.state.flushes.push(id);
                 }
             }
+            Input::Ended => {
+                // As with a flush.
+                self.state.timer_at = None;
+                self.state.ended = true;
+            }
             Input::Reset => self.reset(),
             Input::Covered(seq) => self.covered(seq),
             Input::Recovered { first, last } => self.state.late.remove(first, last),
@@ -271,6 +279,8 @@ impl Machine<'_> {
 
 #[cfg(test)]
 mod end_tests;
+#[cfg(test)]
+mod ended_tests;
 #[cfg(test)]
 mod given_up_tests;
 #[cfg(test)]

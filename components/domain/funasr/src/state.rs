@@ -57,6 +57,9 @@ pub struct State {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<String>,
     pub(crate) finished_tasks: u32,
+    /// The recording has ended: nobody waits for another second until one comes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) ended: bool,
     /// Who waits for all that is stored to be final.
     pub(crate) flushes: Vec<String>,
     /// When the stream's timer is due, as far as is known.
@@ -110,6 +113,11 @@ impl State {
     /// Late seconds that no task of this path will get any more.
     pub(crate) fn late_for_good(&self) -> Late {
         self.late.up_to(self.next_base() - 1)
+    }
+
+    /// No second is waited for: somebody wants the end, or the recording has ended.
+    pub(crate) fn is_to_finish(&self) -> bool {
+        self.ended || !self.flushes.is_empty()
     }
 
     /// How many seconds up to the last stored one are not final: what this path has yet to get past. Those

@@ -39,6 +39,9 @@ impl Machine<'_> {
 
     /// Moves what the cursors allow: opens, sends, finishes.
     pub(super) fn pump(&mut self) {
+        if matches!(self.state.phase, Phase::Idle) && self.state.untranscribed() == 0 {
+            self.state.ended = false;
+        }
         if let Phase::Waiting { until } = self.state.phase
             && until <= self.now
         {
@@ -62,10 +65,10 @@ impl Machine<'_> {
 
     /// Missing seconds are waited for only so long, and not at all when somebody wants the end.
     pub(super) fn release_gaps(&mut self) {
-        if self.state.flushes.is_empty() {
-            self.state.held.release(self.now);
-        } else {
+        if self.state.is_to_finish() {
             self.state.held.clear();
+        } else {
+            self.state.held.release(self.now);
         }
     }
 
@@ -173,7 +176,7 @@ impl Machine<'_> {
         let sent_ms = u64::from(self.state.sent) * SECOND_MS;
         let all_sent = self.state.sent >= self.state.stored;
         let idle = all_sent && self.now >= running.sent_at + IDLE_FINISH_MS;
-        let wanted = all_sent && !self.state.flushes.is_empty();
+        let wanted = all_sent && self.state.is_to_finish();
         let jump = self.is_at_jump();
         let quiet = sent_ms.saturating_sub(self.state.final_ms) >= QUIET_TASK_MS;
         if !(idle || wanted || quiet || jump) {

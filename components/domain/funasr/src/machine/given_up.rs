@@ -16,6 +16,7 @@ impl Machine<'_> {
         self.state.last_error = None;
         self.state.arrivals = Arrivals::default();
         self.state.held.clear();
+        self.state.ended = false;
         self.state.late = Late::default();
         // Final time never goes back, whatever a stored record says is stored.
         let stored_ms = u64::from(self.state.stored) * SECOND_MS;

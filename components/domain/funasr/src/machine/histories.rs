@@ -21,6 +21,8 @@ enum Fate {
     Late(prop::sample::Index),
     /// A window hears the first late seconds.
     Recover,
+    /// The recording ends in order; the next second begins it again.
+    End,
     Answer,
     Break,
     Refuse,
@@ -38,6 +40,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         1 => (8u32..60).prop_map(Fate::Skip),
         2 => any::<prop::sample::Index>().prop_map(Fate::Late),
         1 => Just(Fate::Recover),
+        1 => Just(Fate::End),
         4 => Just(Fate::Answer),
         1 => Just(Fate::Break),
         1 => Just(Fate::Refuse),
@@ -236,6 +239,7 @@ impl World {
                     self.give(Input::Recovered { first, last });
                 }
             }
+            Fate::End => self.give(Input::Ended),
             Fate::Crash => {
                 self.hang_up();
                 self.opening = false;

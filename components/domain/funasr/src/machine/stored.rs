@@ -6,6 +6,7 @@ use crate::phase::Phase;
 impl Machine<'_> {
     pub(super) fn stored(&mut self, seq: u32, arrived: u64) {
         let before = self.state.stored;
+        self.state.ended = false;
         if seq > before {
             if seq - before > 1 {
                 self.state.held.skipped(before + 1, seq - 1, self.now);

@@ -75,7 +75,9 @@ impl Stream<'_> {
                 self.outbox.push(socket, answer);
                 self.outbox.close(socket, &reason);
                 // One that is only lost is expected back, in the same task.
-                self.has_ended = !self.clients.has_others(|other| self.outbox.is_closing(other));
+                self.has_ended = !self
+                    .clients
+                    .has_others(|other| self.outbox.is_closing(other));
                 return Ok(());
             }
         };

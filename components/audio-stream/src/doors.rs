@@ -22,6 +22,8 @@ const TIMER: &str = "key ";
 /// Closing who may not come in. The reason is the same whatever was wrong.
 const POLICY: u16 = 1008;
 pub const UNAUTHORIZED: &str = "unauthorized";
+/// When a deadline is looked at again whose batch failed.
+const FAILED_RETRY_MS: u64 = 5_000;
 /// Closing for whom there is no place.
 const TRY_LATER: u16 = 1013;
 
@@ -90,9 +92,9 @@ pub fn deadlines(events: &[Event]) -> Vec<String> {
 
 /// Sets the deadlines of a batch that failed once more: whose sockets they are nobody knows then, and they
 /// are in no record in which they would be found.
-pub fn look_again(lane: &str, deadlines: &[String], delay_ms: u64) {
+pub fn look_again(lane: &str, deadlines: &[String]) {
     for deadline in deadlines {
-        if let Err(error) = timers::set(lane, deadline, delay_ms) {
+        if let Err(error) = timers::set(lane, deadline, FAILED_RETRY_MS) {
             eprintln!("lane={lane} no timer: {error:?}");
         }
     }

@@ -35,8 +35,8 @@ pub async fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), Strin
     for event in events {
         let message = match event {
             Event::Message(message) => message,
-            // Whoever had the lane may have been in the middle of it.
-            Event::Taken => {
+            // Whoever had the lane, or the batch that was given up, may have been in the middle of it.
+            Event::Taken | Event::Retry => {
                 asked = true;
                 continue;
             }

@@ -16,21 +16,58 @@ use crate::bindings::realtime::sockets::types::{Event, Frames, Payload};
 use crate::bindings::realtime::sockets::{lanes, sockets, timers};
 use crate::doors::{self, UNKNOWN};
 use crate::roles;
-use crate::stream::FAILED_RETRY_MS;
 
-/// The one timer of the lane.
+/// The lane's own timer.
 const TIMER: &str = "look";
+/// Begins the name of a timer that carries a subscription whose batch failed: it is in no record in which it
+/// would be found.
+const SUBSCRIPTION: &str = "again ";
+/// When it is tried again.
+const SUBSCRIBE_AGAIN_MS: u64 = 5_000;
 /// What a viewer is told that says something.
 const ONLY_LISTENS: &str = "this connection only listens";
 
-/// Handles one batch. Of one that fails the deadlines of sockets that have shown no key are set again.
+/// Handles one batch. Of one that fails the deadlines of sockets that have shown no key are set again, and
+/// its subscriptions are kept.
 pub fn handle(session: &SessionId, events: Vec<Event>) -> Result<(), String> {
     let deadlines = doors::deadlines(&events);
+    let subscriptions = subscriptions(&events);
     let handled = handle_batch(session, events);
     if handled.is_err() {
-        doors::look_again(&name(session), &deadlines, FAILED_RETRY_MS);
+        doors::look_again(&name(session), &deadlines);
+        keep(&name(session), &subscriptions);
     }
     handled
+}
+
+/// Names of timers that carry the subscriptions among these events.
+fn subscriptions(events: &[Event]) -> Vec<String> {
+    let mut names = Vec::new();
+    for event in events {
+        match event {
+            Event::Message(message) => {
+                if let Ok(subscribe @ LaneMessage::Subscribe { .. }) =
+                    LaneMessage::parse(&message.body)
+                {
+                    let body = String::from_utf8(subscribe.to_body()).unwrap_or_default();
+                    names.push(format!("{SUBSCRIPTION}{body}"));
+                }
+            }
+            Event::Timer(fired) if fired.name.starts_with(SUBSCRIPTION) => {
+                names.push(fired.name.clone());
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn keep(lane: &str, subscriptions: &[String]) {
+    for name in subscriptions {
+        if let Err(error) = timers::set(lane, name, SUBSCRIBE_AGAIN_MS) {
+            eprintln!("lane={lane} a client's subscription is lost: {error:?}");
+        }
+    }
 }
 
 fn handle_batch(session: &SessionId, events: Vec<Event>) -> Result<(), String> {
@@ -117,7 +154,10 @@ impl<'a> Batch<'a> {
                 Err(error) => self.log(&error.to_string()),
             },
             // Every batch looks at the logs.
-            Event::Taken => {}
+            Event::Taken | Event::Retry => {}
+            Event::Timer(fired) if fired.name.starts_with(SUBSCRIPTION) => {
+                self.subscribe_again(fired.name.trim_start_matches(SUBSCRIPTION));
+            }
             Event::Timer(fired) => {
                 if let Some(socket) = doors::overdue(&fired.name)
                     && !self.lane.has(socket)
@@ -217,6 +257,16 @@ impl<'a> Batch<'a> {
             },
             _ => return self.log("a message is not for the live lane"),
         });
+    }
+
+    /// A subscription whose batch failed. One that came later counts, and so does one that did not fail when
+    /// it was tried the second time.
+    fn subscribe_again(&mut self, body: &str) {
+        match LaneMessage::parse(body.as_bytes()) {
+            Ok(LaneMessage::Subscribe { socket, .. }) if self.lane.has(&socket) => {}
+            Ok(message @ LaneMessage::Subscribe { .. }) => self.message(message),
+            other => self.log(&format!("a timer carries no subscription: {other:?}")),
+        }
     }
 
     /// Everything goes; what comes after it in the batch finds a session that never was.

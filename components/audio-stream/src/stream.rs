@@ -18,7 +18,6 @@ use crate::bindings::interview::gateway::asr_bridge::{
     Action, Closed, Input, OpenFailed, Opened, Stored, Text, WindowAction,
 };
 use crate::bindings::interview::gateway::session_state::{self, Listening, StreamChanges};
-use crate::bindings::realtime::sockets::timers;
 use crate::bindings::realtime::sockets::types::{Event, Frames, Payload};
 use crate::changes::{changes_no_session, changes_nothing, no_changes};
 use crate::clients::Clients;
@@ -34,9 +33,6 @@ use crate::windows::{WINDOW_TIMER, Windows, is_window_task};
 
 /// How often a refused send may be answered within one batch.
 const MAX_ROUNDS: u32 = 4;
-
-/// After how long a stream whose batch failed looks again at what there is to do.
-pub const FAILED_RETRY_MS: u64 = 5_000;
 
 /// What a batch works on.
 pub struct Stream<'a> {
@@ -77,10 +73,8 @@ pub struct Stream<'a> {
     pub counted: Counted,
 }
 
-/// Handles one batch. One that fails, because a store is gone, may be the last thing that happens to the
-/// stream, and the timer that was to wake it may be among its events: so it is woken once more, to find
-/// in its state what there is to do. Deadlines of sockets that have shown no key are in no state: they are
-/// set again.
+/// Handles one batch. What one that fails was to do the host has the lane look for later, in the stream's
+/// records. Deadlines of sockets that have shown no key are in no record: they are set again.
 pub async fn handle(
     session: &SessionId,
     role: StreamRole,
@@ -89,13 +83,7 @@ pub async fn handle(
     let deadlines = doors::deadlines(&events);
     let handled = handle_batch(session, role, events).await;
     if handled.is_err() {
-        let lane = lane(session, role);
-        doors::look_again(&lane, &deadlines, FAILED_RETRY_MS);
-        for timer in [ASR_TIMER, WINDOW_TIMER] {
-            if let Err(error) = timers::set(&lane, timer, FAILED_RETRY_MS) {
-                eprintln!("session={session} role={role} no timer: {error:?}");
-            }
-        }
+        doors::look_again(&lane(session, role), &deadlines);
     }
     handled
 }
@@ -180,6 +168,7 @@ impl<'a> Stream<'a> {
                 self.clients.taken();
                 self.resume();
             }
+            Event::Retry => self.resume(),
             // Timers end with the process, and the first client after a restart may send nothing for
             // a while: a ring that comes too early finds nothing due and sets the timer anew.
             Event::Accepted(accepted) if accepted.context.starts_with(UNKNOWN) => {

@@ -96,6 +96,9 @@ pub enum Event {
         /// The timer.
         name: Arc<str>,
     },
+    /// A batch of this lane was given up some time ago, and its messages and timers with it: what they were
+    /// about is looked for anew.
+    Retry,
     /// Somebody posted this to the lane, or calls the lane and waits.
     Message {
         /// To be answered with [`Lanes::reply`](crate::Lanes::reply).
@@ -114,7 +117,7 @@ impl Event {
             | Self::Closed { socket, .. }
             | Self::Opened { socket, .. }
             | Self::Failed { socket, .. } => Some(socket),
-            Self::Timer { .. } | Self::Message { .. } => None,
+            Self::Timer { .. } | Self::Retry | Self::Message { .. } => None,
         }
     }
 }

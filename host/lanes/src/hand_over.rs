@@ -20,6 +20,7 @@ impl Registry {
         let (clients, outbound) = {
             let mut state = lane.state();
             state.timers.clear();
+            state.retry = None;
             state.queue.keep_messages();
             // Under the lane's lock no socket comes or goes.
             let mut clients = self.sockets(Side::Client);

@@ -51,6 +51,10 @@ pub(crate) struct State {
     pub(crate) timers: HashMap<Arc<str>, Timer>,
     /// Tells one setting of a timer from the next.
     pub(crate) timer_settings: u64,
+    /// What wakes the lane after a batch was given up.
+    pub(crate) retry: Option<Timer>,
+    /// Batches that were given up since the last one that was handled.
+    pub(crate) given_up: u32,
 }
 
 impl State {
@@ -59,6 +63,7 @@ impl State {
             && !self.holds_sockets()
             && self.detached.is_empty()
             && self.timers.is_empty()
+            && self.retry.is_none()
     }
 
     pub(crate) fn holds_sockets(&self) -> bool {
@@ -71,7 +76,7 @@ impl State {
             && self.outbound.is_empty()
             && events.iter().all(|event| match event {
                 Event::Timer { .. } => true,
-                Event::Message { .. } => false,
+                Event::Message { .. } | Event::Retry => false,
                 of_socket => of_socket
                     .socket()
                     .is_some_and(|socket| self.strangers.contains(socket)),
@@ -136,7 +141,7 @@ impl Lane {
     }
 
     /// Handles batches until nothing waits.
-    async fn run(&self, registry: &Registry, mailbox: &dyn Mailbox) {
+    async fn run(self: &Arc<Self>, registry: &Arc<Registry>, mailbox: &dyn Mailbox) {
         loop {
             let batch = {
                 let mut state = self.state();
@@ -168,8 +173,14 @@ impl Lane {
 
     /// Hands over one batch: twice if need be, never three times. Of one that is another host's lane's only
     /// the messages are handed over again.
-    async fn deliver(&self, registry: &Registry, mailbox: &dyn Mailbox, events: Vec<Event>) {
+    async fn deliver(
+        self: &Arc<Self>,
+        registry: &Arc<Registry>,
+        mailbox: &dyn Mailbox,
+        events: Vec<Event>,
+    ) {
         let Err(first) = self.attempt(mailbox, events.clone()).await else {
+            self.state().given_up = 0;
             return;
         };
         if first == HandleError::Moved {
@@ -181,6 +192,7 @@ impl Lane {
         Counters::add(&registry.counters.retries);
         let concerned = Concerned::of(&events);
         let Err(second) = self.attempt(mailbox, events.clone()).await else {
+            self.state().given_up = 0;
             return;
         };
         if second == HandleError::Moved {
@@ -204,6 +216,7 @@ impl Lane {
         // Nothing that came after a lost frame is handled: a lane sees a socket's frames from the
         // first on without a hole.
         self.state().queue.drop_frames(&concerned.sockets);
+        registry.retry_later(self);
     }
 
     /// One call of the mailbox. A panic in it is a failure like any other.

@@ -54,6 +54,13 @@ pub const OUTBOUND_SOCKETS_PER_LANE: usize = 4;
 pub const OUTBOUND_SOCKETS: usize = LANES;
 /// Timers of one lane.
 pub const TIMERS_PER_LANE: usize = 64;
+/// After a batch of a lane was given up: when the lane is told to look for what it was to do. It doubles with
+/// each batch that is given up after that, up to [`RETRY_CAP`].
+pub const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// The longest such pause.
+pub const RETRY_CAP: Duration = Duration::from_secs(60);
+/// How often in a row: for about a day.
+pub const RETRIES: u32 = 1_440;
 /// The name of a lane or of a timer.
 pub const NAME_BYTES: usize = 512;
 /// The context of a socket.
@@ -133,6 +140,12 @@ pub struct Limits {
     pub outbound_sockets: usize,
     /// Timers of a lane.
     pub timers_per_lane: usize,
+    /// From a batch that was given up to the lane's next look.
+    pub retry_first: Duration,
+    /// The upper bound of that time.
+    pub retry_cap: Duration,
+    /// Looks in a row that end with a batch that is given up.
+    pub retries: u32,
     /// Bytes of the name of a lane or timer.
     pub name_bytes: usize,
     /// Bytes of a socket's context.
@@ -185,6 +198,9 @@ impl Default for Limits {
             outbound_sockets_per_lane: OUTBOUND_SOCKETS_PER_LANE,
             outbound_sockets: OUTBOUND_SOCKETS,
             timers_per_lane: TIMERS_PER_LANE,
+            retry_first: RETRY_FIRST,
+            retry_cap: RETRY_CAP,
+            retries: RETRIES,
             name_bytes: NAME_BYTES,
             context_bytes: CONTEXT_BYTES,
             target_bytes: TARGET_BYTES,

@@ -128,6 +128,7 @@ pub(crate) fn bytes_of(event: &Event) -> usize {
         Event::Frames { payloads, .. } => payloads.iter().map(crate::Payload::len).sum(),
         Event::Message { body, .. } => body.len(),
         Event::Timer { name } => name.len(),
+        Event::Retry => 0,
         Event::Accepted { context, .. } | Event::Opened { context, .. } => context.len(),
         Event::Closed {
             context, reason, ..

@@ -124,7 +124,9 @@ impl Registry {
         drop(mailbox);
         self.cut_off.cancel();
         for lane in self.all_lanes() {
-            lane.state().timers.clear();
+            let mut state = lane.state();
+            state.timers.clear();
+            state.retry = None;
         }
     }
 

@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::AbortHandle;
 
-use crate::{TimerError, events::Event, lane::Lane, registry::Registry};
+use crate::{
+    TimerError,
+    events::Event,
+    lane::Lane,
+    registry::{Phase, Registry},
+};
 
 /// A timer that is set.
 #[derive(Debug)]
@@ -52,6 +57,29 @@ impl Registry {
         .map_err(|_| TimerError::TooMany)?
     }
 
+    /// Has the lane look, some time after a batch was given up, for what that batch was to do. The more were
+    /// given up in a row the later; a retry that is on its way already stays.
+    pub(crate) fn retry_later(self: &Arc<Self>, lane: &Arc<Lane>) {
+        let mut state = lane.state();
+        state.given_up = state.given_up.saturating_add(1);
+        if state.retry.is_some() || self.phase() == Phase::Stopped {
+            return;
+        }
+        let limits = &self.limits;
+        if state.given_up > limits.retries {
+            tracing::error!(lane = %lane.name, "batches fail again and again: the lane waits for its next event");
+            return;
+        }
+        let delay = limits.retry_first * 2_u32.saturating_pow(state.given_up - 1);
+        let retry = retry(
+            Arc::clone(self),
+            Arc::clone(lane),
+            delay.min(limits.retry_cap),
+        );
+        let task = self.runtime.spawn(retry).abort_handle();
+        state.retry = Some(Timer { setting: 0, task });
+    }
+
     pub(crate) fn cancel_timer(&self, lane: &str, name: &str) {
         if let Some(lane) = self.existing_lane(lane) {
             let timer = lane.state().timers.remove(name);
@@ -60,6 +88,19 @@ impl Registry {
             }
         }
     }
+}
+
+async fn retry(registry: Arc<Registry>, lane: Arc<Lane>, delay: Duration) {
+    tokio::time::sleep(delay).await;
+    let space = lane.messages.reserve(0).await;
+    let mut state = lane.state();
+    // The lane was handed over while this waited for the lock.
+    if state.retry.is_none() {
+        return;
+    }
+    state.queue.push(Event::Retry, space, registry.queued_now());
+    state.retry = None;
+    lane.wake(&registry, &mut state);
 }
 
 async fn fire(

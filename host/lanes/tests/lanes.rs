@@ -117,7 +117,11 @@ async fn a_batch_that_fails_once_is_handled_again() {
 
 #[tokio::test]
 async fn a_batch_that_fails_twice_closes_its_sockets_and_fails_its_calls() {
-    let server = server(Limits::default(), |_, lane, events| {
+    let limits = Limits {
+        retry_first: PATIENCE,
+        ..Limits::default()
+    };
+    let server = server(limits, |_, lane, events| {
         let bad = events.iter().any(|event| text(event).contains(&"x".into()));
         if bad || lane == "bad" {
             return Err(failure());
@@ -146,6 +150,68 @@ async fn a_batch_that_fails_twice_closes_its_sockets_and_fails_its_calls() {
     eventually("the counters", || {
         let stats = server.lanes.stats();
         (stats.retries, stats.failed_batches) == (2, 2)
+    })
+    .await;
+}
+
+fn quick_retries(retries: u32) -> Limits {
+    Limits {
+        retry_first: Duration::from_millis(5),
+        retry_cap: Duration::from_millis(20),
+        retries,
+        ..Limits::default()
+    }
+}
+
+#[tokio::test]
+async fn a_lane_whose_batch_is_given_up_is_told_to_look_again_until_it_succeeds() {
+    // The message and two retries fail, each twice.
+    let failures = AtomicUsize::new(6);
+    let server = server(quick_retries(100), move |_, _, _| {
+        let left = failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if left.is_ok() { Err(failure()) } else { Ok(()) }
+    })
+    .await;
+    server.lanes.post("lane", "errand".into()).unwrap();
+    eventually("the lane has nothing left", || {
+        server.lanes.stats().lanes == 0
+    })
+    .await;
+    let events = server.recorder.events("lane");
+    let retries = |event: &&Event| **event == Event::Retry;
+    assert_eq!(events.iter().filter(retries).count(), 5, "{events:?}");
+    assert_eq!(events.len(), 7, "{events:?}");
+    // It has begun anew: one more failure is the first one again.
+    assert_eq!(server.lanes.stats().failed_batches, 3);
+}
+
+#[tokio::test]
+async fn a_lane_whose_batches_always_fail_is_left_alone_in_the_end() {
+    let server = server(quick_retries(3), |_, _, _| Err(failure())).await;
+    server.lanes.post("lane", "errand".into()).unwrap();
+    eventually("the lane has nothing left", || {
+        server.lanes.stats().lanes == 0
+    })
+    .await;
+    assert_eq!(server.lanes.stats().failed_batches, 4);
+    assert_eq!(server.recorder.events("lane").len(), 8);
+}
+
+#[tokio::test]
+async fn a_lane_that_was_handed_over_is_not_told_to_look_again() {
+    let limits = Limits {
+        retry_first: PATIENCE,
+        ..Limits::default()
+    };
+    let server = server(limits, |_, _, _| Err(failure())).await;
+    server.lanes.post("lane", "errand".into()).unwrap();
+    eventually("it is given up", || {
+        server.lanes.stats().failed_batches == 1
+    })
+    .await;
+    server.lanes.hand_over("lane");
+    eventually("the lane has nothing left", || {
+        server.lanes.stats().lanes == 0
     })
     .await;
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use key_value_store::KvError;
 use lanes::{Account, Batch, Event, HandleError, Lanes, Mailbox, Payload, Standing};
 use listener::{Admit, ClientSocket, Ended};
 use tokio::sync::Semaphore;
@@ -90,10 +91,19 @@ impl AppMailbox {
             }
         }
         let lane = Arc::clone(&batch.lane);
+        // What another host has gone on with meanwhile is not to be taken from it for that.
+        let is_retry = batch.events.iter().all(|event| *event == Event::Retry);
+        if is_retry && !claims.has(&lane) {
+            match claims.take_abandoned(&lane).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => return Err(unclaimed(&error)),
+            }
+        }
         let holding = claims
             .hold(&lane)
             .await
-            .map_err(|error| HandleError::Failed(format!("the lane cannot be claimed: {error}")))?;
+            .map_err(|error| unclaimed(&error))?;
         let hold = Hold::new(holding.claim.clone());
         let handled = self.call(batch, holding.is_new, Some(hold.clone())).await;
         // Whatever the component makes of it: what it wanted to write is another host's to write.
@@ -157,6 +167,10 @@ impl crate::resume::App for AppMailbox {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+fn unclaimed(error: &KvError) -> HandleError {
+    HandleError::Failed(format!("the lane cannot be claimed: {error}"))
 }
 
 struct ResumeCall(Option<u64>);
@@ -339,6 +353,7 @@ fn wit_event(event: Event) -> types::Event {
             status,
             reason: reason.to_string(),
         }),
+        Event::Retry => types::Event::Retry,
         Event::Timer { name } => types::Event::Timer(types::Fired {
             name: name.to_string(),
         }),

@@ -88,7 +88,10 @@ async fn a_close_of_the_last_client_finishes_the_task_at_once() {
         first.close().await;
         teacher.store(&mut second, 6..=9).await;
         assert!(
-            gateway.utterances(&session, "teacher", "raw").await.is_empty(),
+            gateway
+                .utterances(&session, "teacher", "raw")
+                .await
+                .is_empty(),
             "one is there still"
         );
         let began = Instant::now();

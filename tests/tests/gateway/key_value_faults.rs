@@ -7,11 +7,14 @@ use std::time::Duration;
 use end_to_end::store::Kind;
 use end_to_end::wait::{eventually, in_time};
 use end_to_end::{
-    Asr, Expect, Gateway, Pace, Received, Recorded, Recorder, Settings, audit, gateway,
+    Asr, Expect, Gateway, Inference, Pace, Received, Recorded, Recorder, Reply, Settings, audit,
+    gateway,
 };
 use rusqlite::Connection;
+use serde_json::json;
 
 const TEACHER: u16 = 1;
+const STUDENTS: u16 = 2;
 /// What a client is told whose frames could not be handled.
 const NOT_HANDLED: u16 = 1011;
 
@@ -131,6 +134,44 @@ async fn fault_20_a_sqlite_file_that_is_held_is_waited_for() {
     client.acked_more(5).await;
     let recorded = client.finish().await;
     audit(&gateway, &[recorded], Expect::AllTranscribed).await;
+}
+
+/// Nothing else happens in the session: what is to be done is found without another event.
+#[tokio::test]
+async fn fault_20_a_look_up_whose_batches_fail_is_gone_on_with_when_the_store_is_back() {
+    let asr = Asr::start().await;
+    let inference =
+        Inference::start_closed(|_| Reply::ok(json!({"speaker_name": "Bob", "decision": "auto"})))
+            .await;
+    let settings = Settings::with_asr(&asr).set("INFERENCE_BASE_URL", &inference.url());
+    let gateway = Gateway::start_on(Kind::Sqlite, settings).await;
+    let mut students = gateway.open("errand", "students").await;
+    students.store_marked(STUDENTS, 1..=4).await;
+    let asked = async |count: usize| {
+        eventually(&format!("{count} look-ups"), async || {
+            let asked = inference.asked().len();
+            if asked >= count { Ok(()) } else { Err(asked) }
+        })
+        .await;
+    };
+    asked(1).await;
+    let other = Connection::open(gateway.state_dir().join("sqlite_key_value.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(60)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    inference.let_go(1000);
+    // Of a batch, of its repetition, and of one that nobody but the host asked for.
+    asked(3).await;
+    other.execute_batch("ROLLBACK").unwrap();
+    eventually("the event is there", async || {
+        let events = gateway.events("errand", "students").await;
+        let names: Vec<_> = events.iter().map(|event| &event["speaker_name"]).collect();
+        if names.contains(&&json!("Bob")) {
+            Ok(())
+        } else {
+            Err(events.clone())
+        }
+    })
+    .await;
 }
 
 /// Starts a host that ends by itself; gives what it said.

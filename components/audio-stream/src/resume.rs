@@ -21,14 +21,17 @@ pub fn errands(cursor: Option<u64>) -> Result<Errands, String> {
         };
         // A stream whose records are damaged must not keep the others from going on.
         match has_work(&left) {
-            Ok(true) => items.push(errand(
-                &Lane::Stream {
-                    session: session.clone(),
-                    role: roles::domain(left.role),
-                },
-                &LaneMessage::Resume {},
-            )),
-            Ok(false) => {}
+            Ok(Some(work)) => items.push(Errand {
+                is_long: work == Work::Backlog,
+                ..errand(
+                    &Lane::Stream {
+                        session: session.clone(),
+                        role: roles::domain(left.role),
+                    },
+                    &LaneMessage::Resume {},
+                )
+            }),
+            Ok(None) => {}
             Err(error) => eprintln!("session={session} a stream cannot go on: {error}"),
         }
         if left.unidentified {
@@ -44,32 +47,42 @@ pub fn errands(cursor: Option<u64>) -> Result<Errands, String> {
     })
 }
 
-/// A connection that died with its process is work, too: the state must not go on showing it.
-fn has_work(left: &StreamLeft) -> Result<bool, String> {
+/// What a stream has left to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Audio is to be sent.
+    Backlog,
+    /// A connection died with its process: the state must not go on showing it.
+    Connection,
+}
+
+fn has_work(left: &StreamLeft) -> Result<Option<Work>, String> {
     let settings = Settings::load(roles::domain(left.role))?;
     let realtime = asr_bridge::inspect(left.bridge.as_deref())?;
     let windows = asr_bridge::inspect_windows(left.windows.as_deref())?;
-    if realtime.connection != Connection::Disconnected
-        || windows.connection != Connection::Disconnected
-    {
-        return Ok(true);
-    }
-    let has_backlog = u64::from(realtime.stored) * 1000 > realtime.final_ms;
-    if settings.bridge.enabled && has_backlog {
-        return Ok(true);
-    }
-    if settings.is_windowed() {
+    let realtime_backlog = u64::from(realtime.stored) * 1000 > realtime.final_ms;
+    let has_backlog = match settings.is_windowed() {
         // Which seconds are missing is in another record: a lane that is woken for those finds nothing to do.
-        let (bridge, windows) = (left.bridge.as_deref(), left.windows.as_deref());
-        let uncovered = asr_bridge::uncovered(bridge, windows, &[])?;
-        return Ok(!uncovered.is_empty());
-    }
-    Ok(false)
+        true => {
+            let (bridge, windows) = (left.bridge.as_deref(), left.windows.as_deref());
+            !asr_bridge::uncovered(bridge, windows, &[])?.is_empty()
+        }
+        false => settings.bridge.enabled && realtime_backlog,
+    };
+    let is_connected = [realtime.connection, windows.connection]
+        .into_iter()
+        .any(|connection| connection != Connection::Disconnected);
+    Ok(match (has_backlog, is_connected) {
+        (true, _) => Some(Work::Backlog),
+        (false, true) => Some(Work::Connection),
+        (false, false) => None,
+    })
 }
 
 fn errand(lane: &Lane, message: &LaneMessage) -> Errand {
     Errand {
         lane: lane.to_string(),
         body: message.to_body(),
+        is_long: false,
     }
 }

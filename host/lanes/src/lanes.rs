@@ -307,6 +307,15 @@ impl Lanes {
         self.0.existing_lane(lane).is_some()
     }
 
+    /// Whether the lane is at something that nobody has come for: an event is being handled, an outbound socket is
+    /// open or a timer set, and it has no client.
+    pub fn is_at_work(&self, lane: &str) -> bool {
+        self.0.existing_lane(lane).is_some_and(|lane| {
+            let state = lane.state();
+            state.client_sockets == 0 && !state.is_idle()
+        })
+    }
+
     /// Figures for a health page or a log.
     pub fn stats(&self) -> Stats {
         self.0.stats()

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use key_value_store::KvError;
@@ -15,9 +15,15 @@ use tokio::sync::Notify;
 use crate::bindings::exports::realtime::sockets::startup::{Errand, Errands};
 use crate::lane_claims::{LaneClaims, Seen};
 
-/// From one message to the next: so many streams that begin again at once would be a burst for the
-/// service that they connect to.
+/// From one message to the next.
 const PACE: Duration = Duration::from_millis(10);
+/// Lanes that are at a long errand at a time: all that an earlier run left, sent at once, would be a burst for
+/// the service that they connect to.
+pub const LONG_ERRANDS: usize = 8;
+/// One that takes longer than this keeps no other waiting.
+const LONGEST: Duration = Duration::from_secs(600);
+/// How often it is looked whether one of them is done.
+const LOOK_AT_LONG: Duration = Duration::from_millis(250);
 /// From one look after the claims to the next.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often in a row another run is seen under this host's name before it is no earlier one of this host, which
@@ -157,12 +163,34 @@ async fn take_over(
     Ok(Some(if is_vacant { missed.clone() } else { dead }))
 }
 
-/// Leaves all messages, with claims only those for lanes that no living host has. As long as a page cannot
-/// be had, because the store is away, it is asked for again. False: the lanes take none any more.
+/// Leaves all messages, with claims only those for lanes that no living host has: first those whose errand is
+/// short, so that they do not wait for the others. False: the lanes take none any more.
 async fn wake(app: &impl App, lanes: &Lanes, claims: Option<&LaneClaims>) -> bool {
+    let mut woken = 0;
+    for is_long in [false, true] {
+        match wake_those(app, lanes, claims, is_long).await {
+            Some(more) => woken += more,
+            None => return false,
+        }
+    }
+    if woken > 0 {
+        tracing::info!(lanes = woken, "work of an earlier run goes on");
+    }
+    true
+}
+
+/// Leaves the messages of the one kind of errands; gives how many. As long as a page cannot be had, because the
+/// store is away, it is asked for again. None: the lanes take none any more.
+async fn wake_those(
+    app: &impl App,
+    lanes: &Lanes,
+    claims: Option<&LaneClaims>,
+    is_long: bool,
+) -> Option<u64> {
     let mut cursor = None;
     let mut pause = FIRST_PAUSE;
     let mut woken = 0_u64;
+    let mut at_work: Vec<(String, Instant)> = Vec::new();
     loop {
         let errands = match app.resume(cursor).await {
             Ok(errands) => errands,
@@ -175,13 +203,20 @@ async fn wake(app: &impl App, lanes: &Lanes, claims: Option<&LaneClaims>) -> boo
         };
         pause = FIRST_PAUSE;
         for errand in errands.items {
+            if errand.is_long != is_long {
+                continue;
+            }
+            if is_long {
+                has_room(lanes, &mut at_work).await;
+                at_work.push((errand.lane.clone(), Instant::now()));
+            }
             if let Some(claims) = claims
                 && !take(claims, &errand.lane).await
             {
                 continue;
             }
             if !leave(lanes, errand).await {
-                return false;
+                return None;
             }
             woken += 1;
             tokio::time::sleep(PACE).await;
@@ -192,10 +227,18 @@ async fn wake(app: &impl App, lanes: &Lanes, claims: Option<&LaneClaims>) -> boo
         }
         tokio::time::sleep(PAGE_PAUSE).await;
     }
-    if woken > 0 {
-        tracing::info!(lanes = woken, "work of an earlier run goes on");
+    Some(woken)
+}
+
+/// Waits until another lane may be at a long errand.
+async fn has_room(lanes: &Lanes, at_work: &mut Vec<(String, Instant)>) {
+    loop {
+        at_work.retain(|(lane, since)| since.elapsed() < LONGEST && lanes.is_at_work(lane));
+        if at_work.len() < LONG_ERRANDS {
+            return;
+        }
+        tokio::time::sleep(LOOK_AT_LONG).await;
     }
-    true
 }
 
 /// Whether the lane is this host's now, and was nobody's.
@@ -230,5 +273,94 @@ async fn leave(lanes: &Lanes, errand: Errand) -> bool {
             }
             Err(_) => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::sync::{Mutex, OnceLock};
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+    use lanes::{Batch, Event, HandleError, Limits, Mailbox, OutboundPolicy};
+
+    use super::*;
+
+    const LANES: usize = 30;
+
+    /// Long and short errands in turn, some on each page; the first page cannot be had at first.
+    struct Left(Mutex<bool>);
+
+    impl App for Left {
+        async fn resume(&self, cursor: Option<u64>) -> Result<Errands, String> {
+            if !std::mem::replace(&mut *self.0.lock().unwrap(), true) {
+                return Err("the store is away".into());
+            }
+            let page = cursor.unwrap_or(0);
+            let items = (page * 10..page * 10 + 10).map(|n| Errand {
+                lane: format!("lane {n}"),
+                body: b"go on".to_vec(),
+                is_long: n % 3 > 0,
+            });
+            Ok(Errands {
+                items: items.collect(),
+                cursor: (page < 2).then_some(page + 1),
+            })
+        }
+    }
+
+    /// Each message keeps its lane at work for a moment.
+    #[derive(Default)]
+    struct Work {
+        lanes: OnceLock<Lanes>,
+        /// Of each message its lane, and how many lanes there were.
+        seen: Mutex<Vec<(String, u64)>>,
+    }
+
+    impl Mailbox for Work {
+        fn handle(&self, batch: Batch) -> BoxFuture<'static, Result<(), HandleError>> {
+            let lanes = self.lanes.get().unwrap();
+            if matches!(batch.events.first(), Some(Event::Message { .. })) {
+                let time = Duration::from_millis(100);
+                lanes.set_timer(&batch.lane, "work", time).unwrap();
+                let seen = (batch.lane.to_string(), lanes.stats().lanes);
+                self.seen.lock().unwrap().push(seen);
+            }
+            async { Ok(()) }.boxed()
+        }
+    }
+
+    struct Nowhere;
+
+    impl OutboundPolicy for Nowhere {
+        fn allows(&self, _: &url::Url) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_so_many_lanes_are_at_a_long_errand_and_short_ones_do_not_wait() {
+        let lanes = Lanes::new(Limits::default(), Arc::new(Nowhere)).unwrap();
+        let work = Arc::new(Work::default());
+        assert!(work.lanes.set(lanes.clone()).is_ok());
+        lanes.start(Arc::clone(&work) as Arc<dyn Mailbox>);
+        assert!(wake(&Left(Mutex::new(false)), &lanes, None).await);
+        while lanes.stats().lanes > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let seen = work.seen.lock().unwrap();
+        let mut each: Vec<_> = seen.iter().map(|(lane, _)| lane.as_str()).collect();
+        let number = |lane: &str| lane.trim_start_matches("lane ").parse::<usize>().unwrap();
+        let is_long = |lane: &str| number(lane) % 3 > 0;
+        assert!(each[..10].iter().all(|lane| !is_long(lane)), "{each:?}");
+        // The short ones are done soon; from then on only long ones are there.
+        let most = seen.iter().rev().take(10).map(|(_, lanes)| *lanes).max();
+        assert!(most.unwrap() <= LONG_ERRANDS as u64, "{seen:?}");
+        each.sort_unstable();
+        each.dedup();
+        assert_eq!(each.len(), LANES, "each once");
+        assert_eq!(seen.len(), LANES);
     }
 }

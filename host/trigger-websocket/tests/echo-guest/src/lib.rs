@@ -74,6 +74,7 @@ impl startup::Guest for Echo {
             items: vec![startup::Errand {
                 lane: (*word).to_owned(),
                 body: b"resumed".to_vec(),
+                is_long: word.starts_with("long"),
             }],
             cursor: Some(at + 1),
         })

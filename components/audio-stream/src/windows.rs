@@ -85,6 +85,7 @@ impl Windows {
             | Input::Timer
             | Input::Gone
             | Input::Flush(_)
+            | Input::Ended
             | Input::Reset
             | Input::Covered(_)
             | Input::Recovered(_) => return,

@@ -15,6 +15,8 @@ mod live;
 mod nudges;
 mod outbox;
 mod recognition;
+mod result;
+mod result_file;
 mod resume;
 mod roles;
 mod settings;
@@ -72,6 +74,7 @@ impl mailbox::Guest for AudioStream {
             Lane::Stream { session, role } => stream::handle(&session, role, events).await,
             Lane::Identity { session } => identity::handle(&session, events).await,
             Lane::Live { session } => live::handle(&session, events),
+            Lane::Result { session } => result::handle(&session, events).await,
         }
     }
 }

@@ -41,6 +41,12 @@ pub fn errands(cursor: Option<u64>) -> Result<Errands, String> {
             ));
         }
     }
+    for session in page.incomplete {
+        if let Ok(session) = SessionId::parse(&session) {
+            let message = LaneMessage::CompleteResult {};
+            items.push(errand(&Lane::Result { session }, &message));
+        }
+    }
     Ok(Errands {
         items,
         cursor: page.cursor,

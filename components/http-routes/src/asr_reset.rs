@@ -9,7 +9,7 @@ use interview_session::stored::to_json;
 use serde::Serialize;
 
 use crate::lane_call;
-use crate::state::Session;
+use crate::state;
 
 const MESSAGE: &str = "transcript and ASR state of this stream are removed; its stored chunks stay";
 
@@ -26,7 +26,7 @@ struct AsrReset<'a> {
 pub async fn reset(id: &SessionId, query: &Query<'_>) -> Result<String, ApiError> {
     let role = query.stream_role()?;
     // A stream that never was is not created by resetting it.
-    let removed = if Session::load(id)?.is_untouched(role) {
+    let removed = if state::session(id)?.is_untouched(role) {
         ResetAnswer {
             removed_raw: 0,
             removed_merged: 0,

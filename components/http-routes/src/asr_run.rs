@@ -14,10 +14,11 @@ use interview_session::id::SessionId;
 use interview_session::lane::LaneMessage;
 use interview_session::query::Query;
 use interview_session::role::StreamRole;
+use session_reader::Session;
 
 use crate::answer::{self, Answer};
 use crate::lane_call::{self, Unanswered};
-use crate::state::Session;
+use crate::state;
 
 /// The longest run. The host lets a component answer for a minute; who wants more asks again.
 const RUN_TIME: Duration = Duration::from_secs(45);
@@ -39,7 +40,7 @@ pub fn run(id: &SessionId, query: &Query<'_>) -> Result<Answer, ApiError> {
         role: query.stream_role()?,
         flush: query.flag("flush"),
         until: Instant::now() + RUN_TIME,
-        session: Session::load(id)?,
+        session: state::session(id)?,
         run: AsrRun::new(query.max_windows()),
     };
     if !run.session.asr.enabled {
@@ -61,7 +62,7 @@ impl Run {
                 Some(stopped) => {
                     // The figures as they are after it. Without them those before it have to do: the
                     // answer has begun.
-                    match Session::load(&run.id) {
+                    match state::session(&run.id) {
                         Ok(session) => run.session = session,
                         Err(error) => eprintln!("session={} {error}", run.id),
                     }

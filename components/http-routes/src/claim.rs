@@ -8,9 +8,8 @@ use interview_session::id::SessionId;
 use interview_session::role::StreamRole;
 use spin_sdk::time::sleep;
 
-use crate::bindings::interview::gateway::session_state;
-use crate::roles;
-use crate::state::unavailable;
+use session_reader::bindings::interview::gateway::session_state;
+use session_reader::{roles, unavailable};
 
 /// What a request that asks needs besides the inference service's time: loading, merging, and the
 /// stream's lane.

@@ -11,11 +11,11 @@ use interview_session::role::StreamRole;
 use interview_session::stored::to_json;
 use interview_session::time::EpochMs;
 use serde::Serialize;
+use session_reader::{is_connected, roles, unavailable};
 
-use crate::bindings::interview::gateway::{finalization, session_state};
+use crate::bindings::interview::gateway::finalization;
 use crate::lane_call::{self, PROMPT};
-use crate::roles;
-use crate::state::{is_connected, unavailable};
+use session_reader::bindings::interview::gateway::session_state;
 
 /// How often a session is removed because a client began it again meanwhile. Clients wait before they
 /// come back, and longer each time.

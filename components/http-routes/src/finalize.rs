@@ -1,4 +1,5 @@
-//! `POST finalize`: waits for what is still being recognised, then writes `result.json`.
+//! `POST finalize`: waits for what is still being recognised, then has the session's result lane write
+//! `result.json`.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -7,7 +8,9 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, join_all, select};
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
-use interview_session::lane::{FlushAnswer, IdentifyAnswer, Lane, LaneMessage};
+use interview_session::lane::{
+    FlushAnswer, IdentifyAnswer, Lane, LaneMessage, ResultAnswer, Untranscribed, WrittenResult,
+};
 use interview_session::phase::FINALIZE_RENEWAL;
 use interview_session::role::{ByRole, StreamRole};
 use interview_session::session_document::SessionDocument;
@@ -15,22 +18,15 @@ use interview_session::stored::to_json;
 use interview_session::time::Rfc3339;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use session_reader::unavailable;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 
-use crate::bindings::interview::gateway::session_state;
-use crate::bindings::interview::gateway::types::Seconds;
-use crate::bindings::interview::gateway::{asr_bridge, finalization};
-use crate::lane_call;
-use crate::result_file::{self, Written};
-use crate::settings;
-use crate::state::{Session, unavailable};
+use crate::lane_call::{self, Unanswered};
+use crate::{settings, state};
+use session_reader::bindings::interview::gateway::session_state;
 
-/// Stored seconds whose text was not final in time, both ends included.
-#[derive(Serialize)]
-pub struct Untranscribed {
-    first_seq: u32,
-    last_seq: u32,
-}
+/// How long the file may take; what the host gives a request is less.
+const WRITE_TIME: Duration = Duration::from_secs(60);
 
 /// The answer.
 #[derive(Serialize)]
@@ -39,27 +35,22 @@ struct Finalized<'a> {
     result_key: String,
     event_count: usize,
     finalized_at: Rfc3339,
+    /// This gateway's own: what the file lacks. It is completed when that is done.
+    untranscribed_by_stream: ByRole<Vec<Untranscribed>>,
+    unidentified_by_stream: ByRole<Vec<String>>,
 }
 
 pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
     let metadata = metadata(body)?;
     let limit = settings::flush_timeout()?;
     session_state::begin_finalize(id.as_str(), crate::now().0).map_err(unavailable)?;
-    let begun = place(id)?;
+    let begun = place(id)?.ok_or_else(is_gone)?;
     let written = while_renewed(id, write(id, metadata, limit, begun)).await;
     // A session of this id that began meanwhile is not this one.
-    let now_there = place(id)?;
-    if begun.is_none() || now_there != begun {
-        if now_there.is_none() {
-            remove_what_came_late(id).await;
-        }
+    if place(id)? != Some(begun) {
         return Err(is_gone());
     }
-    let marks = written
-        .as_ref()
-        .ok()
-        .map(|written| (written.finalized_at.0, written.received_chunks));
-    let ended = session_state::end_finalize(id.as_str(), crate::now().0, marks);
+    let ended = session_state::end_finalize(id.as_str(), crate::now().0);
     let written = written?;
     ended.map_err(unavailable)?;
     Ok(to_json(&Finalized {
@@ -67,6 +58,8 @@ pub async fn finalize(id: &SessionId, body: &[u8]) -> Result<String, ApiError> {
         result_key: written.result_key,
         event_count: written.event_count,
         finalized_at: Rfc3339(written.finalized_at),
+        untranscribed_by_stream: written.untranscribed_by_stream,
+        unidentified_by_stream: written.unidentified_by_stream,
     }))
 }
 
@@ -88,36 +81,34 @@ async fn renew(id: &SessionId) -> Infallible {
     }
 }
 
+/// Has the result lane write the file once all is flushed.
 async fn write(
     id: &SessionId,
     metadata: Map<String, Value>,
     limit: Duration,
-    begun: Option<u64>,
-) -> Result<Written, ApiError> {
+    place: u64,
+) -> Result<WrittenResult, ApiError> {
     flush(id, limit).await?;
-    let session = Session::load(id)?;
-    // Its audio is gone: a result must not stay behind alone.
-    if session.document.place != begun {
-        return Err(is_gone());
+    let lane = Lane::Result {
+        session: id.clone(),
+    };
+    let message = LaneMessage::WriteResult { place, metadata };
+    match lane_call::call(&lane, &message, WRITE_TIME).await {
+        Ok(ResultAnswer::Written(written)) => Ok(written),
+        Ok(ResultAnswer::Gone {}) => Err(is_gone()),
+        Ok(ResultAnswer::Failed { status, detail }) => Err(ApiError::new(status, detail)),
+        Err(Unanswered::TooLarge) => Err(ApiError::new(
+            413,
+            "metadata is too large: leave some of it out",
+        )),
+        Err(unanswered) => Err(unanswered.of(&lane)),
     }
-    result_file::write(id, &session, metadata, || match place(id)? == begun {
-        true => Ok(()),
-        false => Err(is_gone()),
-    })
-    .await
 }
 
 /// Which session has this id now: see [`SessionDocument::place`].
 fn place(id: &SessionId) -> Result<Option<u64>, ApiError> {
     let document = session_state::load_session(id.as_str()).map_err(unavailable)?;
     Ok(SessionDocument::read(&document)?.place)
-}
-
-/// The objects of the session may have been removed before `result.json` was written.
-async fn remove_what_came_late(id: &SessionId) {
-    if let Err(error) = finalization::delete_objects(id.as_str().into()).await {
-        eprintln!("session={id} result.json of a deleted session may be left: {error:?}");
-    }
 }
 
 fn is_gone() -> ApiError {
@@ -134,36 +125,11 @@ fn metadata(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// What was not transcribed in time.
-pub fn untranscribed(session: &Session) -> Result<ByRole<Vec<Untranscribed>>, ApiError> {
-    ByRole::try_new(|role| untranscribed_of(session, role))
-}
-
-fn untranscribed_of(session: &Session, role: StreamRole) -> Result<Vec<Untranscribed>, ApiError> {
-    let stream = session.stream(role);
-    let seconds = |&(first, last): &(u32, u32)| Seconds { first, last };
-    let missing: Vec<Seconds> = session
-        .ingest
-        .get(role)
-        .gaps()
-        .iter()
-        .map(seconds)
-        .collect();
-    let (bridge, windows) = (stream.bridge.as_deref(), stream.windows.as_deref());
-    let uncovered = asr_bridge::uncovered(bridge, windows, &missing)
-        .map_err(|error| ApiError::damaged(format!("stored ASR state: {error}")))?;
-    let untranscribed = uncovered.into_iter().map(|seconds| Untranscribed {
-        first_seq: seconds.first,
-        last_seq: seconds.last,
-    });
-    Ok(untranscribed.collect())
-}
-
 /// Lets the streams' lanes finish their tasks, then the identity lane its look-ups, within `limit`
 /// for both. What is not done in time is not waited for: `result.json` says what is missing.
 async fn flush(id: &SessionId, limit: Duration) -> Result<(), ApiError> {
     let deadline = Instant::now() + limit;
-    let before = Session::load(id)?;
+    let before = state::session(id)?;
     let streams = StreamRole::ALL
         .into_iter()
         .filter(|role| before.ingest.get(*role).last_seq() > 0);

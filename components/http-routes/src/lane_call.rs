@@ -18,6 +18,8 @@ pub const PROMPT: Duration = Duration::from_secs(15);
 pub enum Unanswered {
     /// Not in time. The lane may still do it.
     TimedOut,
+    /// What was to be left in it is larger than the host takes.
+    TooLarge,
     /// The lane is full or failed; the text is for the log.
     Failed(String),
 }
@@ -40,6 +42,7 @@ pub async fn call<A: LaneAnswer>(
     match lanes::call(lane.to_string(), message.to_body(), limit_ms).await {
         Ok(body) => A::parse(&body).map_err(|error| Unanswered::Failed(error.to_string())),
         Err(lanes::Error::TimedOut) => Err(Unanswered::TimedOut),
+        Err(lanes::Error::TooLarge) => Err(Unanswered::TooLarge),
         Err(error) => Err(Unanswered::Failed(format!("{error:?}"))),
     }
 }
@@ -48,6 +51,7 @@ impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("no answer in time"),
+            Self::TooLarge => f.write_str("the message is too large"),
             Self::Failed(why) => f.write_str(why),
         }
     }

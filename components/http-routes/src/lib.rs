@@ -16,8 +16,6 @@ mod logs;
 mod merged_view;
 mod resolve;
 mod result;
-mod result_file;
-mod roles;
 mod sessions;
 mod settings;
 mod state;

@@ -9,9 +9,8 @@ use interview_session::role::StreamRole;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::bindings::interview::gateway::session_state::{self, Log, Page};
-use crate::roles;
-use crate::state::unavailable;
+use session_reader::bindings::interview::gateway::session_state::{self, Log, Page};
+use session_reader::{roles, unavailable};
 
 /// Entries that one call to the store brings at most.
 const PAGE: u32 = 500;
@@ -121,48 +120,6 @@ fn entry(text: String) -> Result<Entry, ApiError> {
 
 pub fn damaged(error: serde_json::Error) -> ApiError {
     ApiError::damaged(format!("a stored log entry: {error}"))
-}
-
-/// The events of all roles, the oldest first: each role's are in order already.
-pub struct EventPages {
-    roles: Vec<LogPages>,
-    /// The next one of each role, with its time.
-    heads: Vec<Option<(String, Entry)>>,
-}
-
-impl EventPages {
-    pub fn new(id: &SessionId) -> Result<Self, ApiError> {
-        let roles = StreamRole::ALL.map(|role| LogPages::new(id, role, Log::Events));
-        let mut pages = Self {
-            roles: roles.into(),
-            heads: Vec::new(),
-        };
-        for log in &mut pages.roles {
-            pages.heads.push(head(log)?);
-        }
-        Ok(pages)
-    }
-
-    /// The next event; none at the end. Times are RFC 3339 in UTC and compare as text; of events of the
-    /// same time the first role's come first.
-    pub fn next(&mut self) -> Result<Option<Entry>, ApiError> {
-        let time = |n: usize| Some(&self.heads.get(n)?.as_ref()?.0);
-        let oldest = (0..self.heads.len())
-            .filter(|n| time(*n).is_some())
-            .min_by_key(|n| time(*n));
-        let Some((head_of, log)) = oldest.and_then(|n| {
-            let head_of = self.heads.get_mut(n)?;
-            Some((head_of, self.roles.get_mut(n)?))
-        }) else {
-            return Ok(None);
-        };
-        let event = std::mem::replace(head_of, head(log)?);
-        Ok(event.map(|(_, entry)| entry))
-    }
-}
-
-fn head(log: &mut LogPages) -> Result<Option<(String, Entry)>, ApiError> {
-    Ok(log.next()?.map(|entry| (time_of(&entry), entry)))
 }
 
 /// When an event was; empty if it does not say.

@@ -14,11 +14,10 @@ use interview_session::stored::to_json;
 use serde::Serialize;
 
 use crate::answer::{self, Answer};
-use crate::bindings::interview::gateway::session_state::{self, Log, Page};
 use crate::log_pages::{Entry, LogPages, time_of};
 use crate::merged_view::MergedView;
-use crate::roles;
-use crate::state::unavailable;
+use session_reader::bindings::interview::gateway::session_state::{self, Log, Page};
+use session_reader::{roles, unavailable};
 
 /// Bytes of an answer that are made before they are sent. An answer of fewer is sent whole.
 const PIECE: usize = 1 << 20;
@@ -78,11 +77,6 @@ pub fn events(id: &SessionId, query: &Query<'_>) -> Result<Answer, ApiError> {
         items: [],
     });
     listed(head, items)
-}
-
-/// Whether the merged view is made when it is read: see [`MergedView`].
-pub fn is_out_of_order(id: &SessionId, role: StreamRole) -> Result<bool, ApiError> {
-    Ok(read_last(id, role, Log::Merged, 1)?.out_of_order)
 }
 
 /// Entries of an answer.

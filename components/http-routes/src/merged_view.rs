@@ -9,8 +9,8 @@ use interview_transcript::{Merge, MergedEntry, Utterance, merge_next, order_key}
 use serde::Deserialize;
 use serde_json::value::to_raw_value;
 
-use crate::bindings::interview::gateway::session_state::Log;
 use crate::log_pages::{Entry, LogPages, damaged};
+use session_reader::bindings::interview::gateway::session_state::Log;
 
 /// The view, entry by entry.
 pub struct MergedView {

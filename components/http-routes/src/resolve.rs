@@ -17,12 +17,13 @@ use serde_json::Value;
 use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 
 use crate::answer::{self, Answer};
-use crate::bindings::interview::gateway::session_state;
 use crate::body::{self, MAX_AUDIO_BODY};
 use crate::claim::{Claimed, claim};
 use crate::lane_call;
 use crate::settings;
-use crate::state::{shown_state, unavailable};
+use crate::state::shown_state;
+use session_reader::bindings::interview::gateway::session_state;
+use session_reader::unavailable;
 
 /// How long the stream's lane may take for the event, within the margin of a claim.
 const EVENT_LIMIT: Duration = Duration::from_secs(4);

@@ -8,10 +8,9 @@ use interview_session::role::{ByRole, StreamRole};
 use interview_session::stored::to_json;
 use interview_session::time::{EpochMs, Rfc3339};
 use serde::Serialize;
+use session_reader::{captures, ingest, last_said, phase_of, roles, unavailable};
 
-use crate::bindings::interview::gateway::session_state::{self, SessionView};
-use crate::roles;
-use crate::state::{self, unavailable};
+use session_reader::bindings::interview::gateway::session_state::{self, SessionView};
 
 /// One session of the list.
 #[derive(Serialize)]
@@ -58,8 +57,8 @@ fn item(id: &str, view: &SessionView) -> Result<Item, ApiError> {
     let now = crate::now();
     let created_at = view.created_at.map_or(now, EpochMs);
     let streams = roles::streams(view);
-    let ingest = state::ingest(view, created_at)?;
-    let said_at = state::last_said(&state::captures(view)?);
+    let ingest = ingest(view, created_at)?;
+    let said_at = last_said(&captures(view)?);
     let shared_at = view.updated_at.map(EpochMs);
     let finalized_at = view.finalization.finalized_at.map(EpochMs);
     // Of a stream without audio it is when the session was created.
@@ -71,7 +70,7 @@ fn item(id: &str, view: &SessionView) -> Result<Item, ApiError> {
         .fold(created_at, EpochMs::max);
     Ok(Item {
         session_id: SessionId::parse(id)?,
-        phase: state::phase_of(view, &ingest, now),
+        phase: phase_of(view, &ingest, now),
         created_at: Rfc3339(created_at),
         updated_at: Rfc3339(updated_at),
         finalized_at: finalized_at.map(Rfc3339),

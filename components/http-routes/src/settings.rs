@@ -12,15 +12,7 @@ use crate::bindings::wasi::config::store;
 
 /// How the ASR path is set up.
 pub fn asr() -> Result<AsrSettings, ApiError> {
-    let asr = &all()?.asr;
-    Ok(AsrSettings {
-        enabled: asr.is_on(),
-        provider: asr.provider.clone(),
-        model: asr.model.clone(),
-        realtime: asr.realtime,
-        window_seconds: asr.window_seconds,
-        hop_seconds: asr.hop_seconds,
-    })
+    Ok(session_reader::asr_settings(&all()?.asr))
 }
 
 /// How long `finalize` waits for audio that is still being recognised.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bindings::exports::interview::gateway::session_state::{Error, FinalizationMarks};
 use crate::layout::Keys;
+use crate::sessions::created;
 use crate::shared::{change_existing, change_or_create};
 use crate::store::Store;
 
@@ -14,6 +15,9 @@ pub struct Marks {
     pub finalizing_at: Option<u64>,
     pub finalized_at: Option<u64>,
     pub finalized_chunks: u64,
+    /// `result.json` lacks what was not done by then.
+    #[serde(default)]
+    pub incomplete: bool,
 }
 
 impl From<Marks> for FinalizationMarks {
@@ -22,6 +26,7 @@ impl From<Marks> for FinalizationMarks {
             finalizing_at: marks.finalizing_at,
             finalized_at: marks.finalized_at,
             finalized_chunks: marks.finalized_chunks,
+            incomplete: marks.incomplete,
         }
     }
 }
@@ -52,14 +57,8 @@ pub fn renew(store: &impl Store, keys: &Keys, now: u64) -> Result<(), Error> {
     )
 }
 
-/// With the time of `result.json` and the chunks received then, if it was written. Of two that end
-/// the later result is the one that stays.
-pub fn end(
-    store: &impl Store,
-    keys: &Keys,
-    now: u64,
-    written: Option<(u64, u64)>,
-) -> Result<(), Error> {
+/// One has ended.
+pub fn end(store: &impl Store, keys: &Keys, now: u64) -> Result<(), Error> {
     change_existing(
         store,
         keys,
@@ -67,12 +66,44 @@ pub fn end(
         &keys.finalization(),
         |marks: &mut Marks| {
             marks.finalizing_at = None;
-            if let Some((at, chunks)) = written
-                && marks.finalized_at.is_none_or(|before| before <= at)
-            {
-                marks.finalized_at = Some(at);
-                marks.finalized_chunks = chunks;
-            }
         },
     )
+}
+
+/// A `result.json`.
+#[derive(Clone, Copy)]
+pub struct Written {
+    pub at: u64,
+    /// Chunks that were received then.
+    pub chunks: u64,
+}
+
+/// `result.json` was written. With a document it is incomplete: whoever sees that finds the document.
+pub fn note(
+    store: &impl Store,
+    keys: &Keys,
+    now: u64,
+    written: Written,
+    document: Option<String>,
+) -> Result<(), Error> {
+    let incomplete = document.is_some();
+    if let Some(document) = document {
+        store.set_many(vec![(keys.incomplete_result(), document)])?;
+    }
+    change_existing(
+        store,
+        keys,
+        now,
+        &keys.finalization(),
+        |marks: &mut Marks| {
+            marks.finalized_at = Some(written.at);
+            marks.finalized_chunks = written.chunks;
+            marks.incomplete = incomplete;
+        },
+    )?;
+    // Of a session that was deleted meanwhile nothing stays either.
+    if !incomplete || created(store, keys)?.is_none() {
+        store.delete_many(&[keys.incomplete_result()])?;
+    }
+    Ok(())
 }

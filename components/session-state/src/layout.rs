@@ -8,6 +8,7 @@
 //! | `<s>config` | config and roster | anyone, compare-and-swap |
 //! | `<s>speakers` | clusters and bindings | anyone, compare-and-swap |
 //! | `<s>finalization` | how far `result.json` is | anyone, compare-and-swap |
+//! | `<s>incomplete` | what a `result.json` that is incomplete is to be written again with | the session's result lane |
 //! | `<s>answers` | which idempotency keys have a record | anyone, compare-and-swap |
 //! | `<s>answer/<role>/<hash>` | one idempotency key: claimed, answered | anyone, compare-and-swap |
 //! | `<s>ingest/<role>`, `bridge`, `windows`, `clients`, `figures`, `capture` | records of a stream; an empty one counts as none | the stream's lane |
@@ -76,6 +77,10 @@ impl Keys {
 
     pub fn finalization(&self) -> String {
         self.shared("finalization")
+    }
+
+    pub fn incomplete_result(&self) -> String {
+        self.shared("incomplete")
     }
 
     pub fn answers(&self) -> String {

@@ -162,9 +162,29 @@ impl wit::Guest for SessionState {
         finalization::renew(&store, &keys, now)
     }
 
-    fn end_finalize(session: String, now: u64, written: Option<(u64, u64)>) -> Result<(), Error> {
+    fn end_finalize(session: String, now: u64) -> Result<(), Error> {
         let (store, keys) = open(&session)?;
-        finalization::end(&store, &keys, now, written)
+        finalization::end(&store, &keys, now)
+    }
+
+    fn note_result(
+        session: String,
+        now: u64,
+        finalized_at: u64,
+        finalized_chunks: u64,
+        incomplete: Option<String>,
+    ) -> Result<(), Error> {
+        let (store, keys) = open(&session)?;
+        let written = finalization::Written {
+            at: finalized_at,
+            chunks: finalized_chunks,
+        };
+        finalization::note(&store, &keys, now, written, incomplete)
+    }
+
+    fn load_incomplete_result(session: String) -> Result<Option<String>, Error> {
+        let (store, keys) = open(&session)?;
+        store.get(&keys.incomplete_result())
     }
 
     fn read_last(

@@ -192,6 +192,7 @@ pub fn read(
         (first..last).map(|n| (kind, n)).collect()
     })?;
     Ok(Page {
+        life: log.life,
         count: log.len(kind),
         first: first(&log),
         items,

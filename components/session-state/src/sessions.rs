@@ -73,7 +73,12 @@ pub fn delete(store: &impl Store, keys: &Keys) -> Result<(), Error> {
         store.delete_many(&[index_entry(created.n), keys.created()])?;
     }
     answers::delete_all(store, keys)?;
-    store.delete_many(&[keys.config(), keys.speakers(), keys.finalization()])
+    store.delete_many(&[
+        keys.config(),
+        keys.speakers(),
+        keys.finalization(),
+        keys.incomplete_result(),
+    ])
 }
 
 /// A piece of the list of all sessions, from place `cursor` down. It ends early where their documents have

@@ -113,8 +113,11 @@ fn stream(next: &mut impl FnMut() -> Option<String>) -> Result<StreamView, Error
         clients,
         figures,
         capture,
+        life: log.life,
         utterances: log.utterances,
         merged: log.merged,
         events: log.events,
+        out_of_order: log.out_of_order,
+        identified: log.next,
     })
 }

@@ -17,6 +17,7 @@ mod deletion;
 mod edge;
 mod encrypted;
 mod feed;
+mod finalized;
 mod hostile;
 mod hostile_clients;
 mod identity;

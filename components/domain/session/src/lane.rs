@@ -3,13 +3,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::asr::WsState;
 use crate::id::SessionId;
-use crate::role::StreamRole;
+use crate::role::{ByRole, StreamRole};
 use crate::stored;
+use crate::time::EpochMs;
 
 /// An ordered mailbox of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,6 +24,11 @@ pub enum Lane {
     },
     /// `<session>/identity`: the session's speaker look-ups, one at a time.
     Identity {
+        /// Whose.
+        session: SessionId,
+    },
+    /// `<session>/result`: writes `result.json`, one at a time.
+    Result {
         /// Whose.
         session: SessionId,
     },
@@ -40,6 +46,7 @@ pub struct BadLane(String);
 
 const IDENTITY: &str = "identity";
 const LIVE: &str = "live";
+const RESULT: &str = "result";
 
 impl Lane {
     /// Reads a name back. The id may contain `/`: what follows the last one tells the lane.
@@ -60,6 +67,9 @@ impl Lane {
         if kind == LIVE {
             return Some(Self::Live { session: id });
         }
+        if kind == RESULT {
+            return Some(Self::Result { session: id });
+        }
         let role = StreamRole::ALL
             .into_iter()
             .find(|role| role.as_str() == kind)?;
@@ -69,9 +79,10 @@ impl Lane {
     /// The session it belongs to.
     pub const fn session(&self) -> &SessionId {
         match self {
-            Self::Stream { session, .. } | Self::Identity { session } | Self::Live { session } => {
-                session
-            }
+            Self::Stream { session, .. }
+            | Self::Identity { session }
+            | Self::Live { session }
+            | Self::Result { session } => session,
         }
     }
 }
@@ -82,6 +93,7 @@ impl fmt::Display for Lane {
             Self::Stream { session, role } => write!(f, "{session}/{role}"),
             Self::Identity { session } => write!(f, "{session}/{IDENTITY}"),
             Self::Live { session } => write!(f, "{session}/{LIVE}"),
+            Self::Result { session } => write!(f, "{session}/{RESULT}"),
         }
     }
 }
@@ -126,6 +138,16 @@ pub enum LaneMessage {
     /// To the identity lane: look for utterances without a speaker event. It carries nothing: the
     /// state, not the message, knows what is left to do.
     Identify {},
+    /// To the result lane, as a call: write `result.json` as the session is now; answered with
+    /// [`ResultAnswer`].
+    WriteResult {
+        /// Which session of this id is meant: see [`SessionDocument::place`](crate::session_document::SessionDocument::place).
+        place: u64,
+        /// The client's own.
+        metadata: Map<String, Value>,
+    },
+    /// To the result lane: is there an incomplete `result.json` that can be completed? It carries nothing.
+    CompleteResult {},
     /// To the live lane: look for new entries of the streams' logs. As little as that, too.
     Look {},
     /// To the live lane: a sentence that is still being heard.
@@ -208,6 +230,50 @@ pub struct ResetAnswer {
     pub removed_events: u32,
 }
 
+/// The answer to [`LaneMessage::WriteResult`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ResultAnswer {
+    /// It is written.
+    Written(WrittenResult),
+    /// That session was deleted.
+    Gone {},
+    /// It cannot be written.
+    Failed {
+        /// Of the HTTP answer.
+        status: u16,
+        /// What the client is told.
+        detail: String,
+    },
+}
+
+/// A `result.json` that was written, and what it lacks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WrittenResult {
+    /// In the blob store.
+    pub result_key: String,
+    /// Speaker events in it.
+    pub event_count: usize,
+    /// When its session was as it says.
+    pub finalized_at: EpochMs,
+    /// Stored seconds without a final text.
+    pub untranscribed_by_stream: ByRole<Vec<Untranscribed>>,
+    /// Utterances without a speaker event, by their ids: the first [`MAX_UNIDENTIFIED`] of a stream.
+    pub unidentified_by_stream: ByRole<Vec<String>>,
+}
+
+/// Stored seconds whose text was not final, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untranscribed {
+    /// The first one.
+    pub first_seq: u32,
+    /// The last one.
+    pub last_seq: u32,
+}
+
+/// Utterances without a speaker event that the answer to `finalize` names; `result.json` has all of them.
+pub const MAX_UNIDENTIFIED: usize = 1_000;
+
 /// The answer to [`LaneMessage::Clients`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientsAnswer {
@@ -263,6 +329,7 @@ impl LaneAnswer for FlushAnswer {}
 impl LaneAnswer for WindowAnswer {}
 impl LaneAnswer for ResetAnswer {}
 impl LaneAnswer for ClientsAnswer {}
+impl LaneAnswer for ResultAnswer {}
 impl LaneAnswer for IdentifyAnswer {}
 impl LaneAnswer for Done {}
 
@@ -322,11 +389,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_lane_reads_back(given in "\\PC{1,40}", which in 0usize..5) {
+        fn every_lane_reads_back(given in "\\PC{1,40}", which in 0usize..6) {
             if let Ok(session) = SessionId::parse(&given) {
                 let lane = match StreamRole::ALL.get(which) {
                     Some(role) => Lane::Stream { session, role: *role },
                     None if which == 3 => Lane::Identity { session },
+                    None if which == 4 => Lane::Result { session },
                     None => Lane::Live { session },
                 };
                 prop_assert_eq!(Lane::parse(&lane.to_string()), Ok(lane));

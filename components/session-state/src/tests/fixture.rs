@@ -75,7 +75,9 @@ pub fn fill_session(store: &MemoryStore, keys: &Keys, n: usize) {
         shared::merge_speakers(store, keys, 3, &sent, &clusters(&[("c1", 1)]).to_string()).unwrap()
     );
     finalization::begin(store, keys, 4).unwrap();
-    finalization::end(store, keys, 5, Some((5, 9))).unwrap();
+    let written = finalization::Written { at: 5, chunks: 9 };
+    finalization::note(store, keys, 5, written, Some("{}".into())).unwrap();
+    finalization::end(store, keys, 5).unwrap();
     for (token, key) in [(1, "k1"), (2, "k2"), (3, "k3")] {
         answers::claim(store, keys, STUDENTS, key, 6, 100, token).unwrap();
     }

@@ -126,7 +126,12 @@ fn run(store: &MemoryStore, keys: &Keys, task: usize, operation: &Operation) -> 
         }
         Operation::Finalize => {
             finalization::begin(store, keys, now).unwrap();
-            finalization::end(store, keys, now, Some((now, now))).unwrap();
+            let written = finalization::Written {
+                at: now,
+                chunks: now,
+            };
+            finalization::note(store, keys, now, written, None).unwrap();
+            finalization::end(store, keys, now).unwrap();
             Outcome::Finalize
         }
     }
@@ -169,14 +174,20 @@ fn check(mut store: MemoryStore, operations: &[Operation], choices: &[u8]) {
     check_claims(&store, &keys, operations, &outcomes);
     check_creation(&store, &keys, operations, &outcomes);
     let finalized = operations.iter().enumerate();
-    let last = finalized
+    // One lane notes them one after the other; here it is whichever came last.
+    let noted: Vec<_> = finalized
         .filter(|(_, o)| matches!(o, Operation::Finalize))
         .map(|(n, _)| 1000 + n as u64)
-        .max();
+        .collect();
     let (_, view) = views::read(&store, &keys, views::Detail::Whole).unwrap();
-    assert_eq!(view.finalization.finalized_at, last);
+    let at = view.finalization.finalized_at;
+    assert_eq!(at.is_some(), !noted.is_empty());
+    assert!(
+        at.is_none_or(|at| noted.contains(&at)),
+        "{at:?} of {noted:?}"
+    );
     assert_eq!(
-        view.finalization.finalizing_at.filter(|_| last.is_none()),
+        view.finalization.finalizing_at.filter(|_| noted.is_empty()),
         None
     );
 }
@@ -347,7 +358,10 @@ proptest! {
                 let mut state: Value = serde_json::from_str(&sent).unwrap();
                 answer(&mut state, task, 1, [true; 3]);
                 merge_speakers(store, &keys, 5, &sent, &state.to_string()).unwrap();
-                finalization::end(store, &keys, 5, Some((5, 5))).unwrap();
+                let written = finalization::Written { at: 5, chunks: 5 };
+                let metadata = (task % 2 == 0).then(|| "{}".to_owned());
+                finalization::note(store, &keys, 5, written, metadata).unwrap();
+                finalization::end(store, &keys, 5).unwrap();
             }));
         }
         let own = keys.clone();

@@ -58,6 +58,17 @@ fn every_stream_that_was_written_is_listed_once_with_what_tells() {
 }
 
 #[test]
+fn sessions_whose_result_is_incomplete_are_listed() {
+    let store = MemoryStore::default();
+    fill_session(&store, &keys("incomplete"), 1);
+    create(&store, &keys("other"), 3).unwrap();
+    assert_eq!(list(&store, None).unwrap().incomplete, ["incomplete"]);
+    let written = crate::finalization::Written { at: 9, chunks: 9 };
+    crate::finalization::note(&store, &keys("incomplete"), 9, written, None).unwrap();
+    assert!(list(&store, None).unwrap().incomplete.is_empty());
+}
+
+#[test]
 fn students_whose_utterances_all_have_events_have_nothing_left() {
     let store = MemoryStore::default();
     let keys = keys("s");

@@ -111,7 +111,7 @@ fn what_a_deleted_session_left_is_nobodys() {
         state(&store, &keys)["config"],
         json!({"teams_interviewer_name": "Eve"})
     );
-    finalization::end(&store, &keys, 3, None).unwrap();
+    finalization::end(&store, &keys, 3).unwrap();
     let (_, view) = views::read(&store, &keys, views::Detail::Whole).unwrap();
     assert_eq!(view.finalization.finalizing_at, None);
 }
@@ -126,24 +126,40 @@ fn finalization_begins_and_ends() {
             marks.finalizing_at,
             marks.finalized_at,
             marks.finalized_chunks,
+            marks.incomplete,
         )
     };
-    finalization::end(&store, &keys, 1, Some((1, 1))).unwrap();
+    let note = |at, chunks, metadata: Option<&str>| {
+        let written = finalization::Written { at, chunks };
+        finalization::note(&store, &keys, at + 1, written, metadata.map(str::to_owned)).unwrap();
+    };
+    finalization::end(&store, &keys, 1).unwrap();
     finalization::renew(&store, &keys, 1).unwrap();
     assert_eq!(store.writes(), 0);
     finalization::begin(&store, &keys, 2).unwrap();
-    assert_eq!(marks(), (Some(2), None, 0));
+    assert_eq!(marks(), (Some(2), None, 0, false));
     finalization::renew(&store, &keys, 3).unwrap();
-    assert_eq!(marks(), (Some(3), None, 0));
+    assert_eq!(marks(), (Some(3), None, 0, false));
     assert_eq!(sessions::created(&store, &keys).unwrap().unwrap().at, 2);
-    finalization::end(&store, &keys, 3, None).unwrap();
-    assert_eq!(marks(), (None, None, 0));
+    finalization::end(&store, &keys, 3).unwrap();
+    assert_eq!(marks(), (None, None, 0, false));
     finalization::begin(&store, &keys, 4).unwrap();
-    finalization::end(&store, &keys, 6, Some((5, 70))).unwrap();
-    assert_eq!(marks(), (None, Some(5), 70));
-    // One that began earlier and ended later.
-    finalization::end(&store, &keys, 7, Some((4, 60))).unwrap();
-    assert_eq!(marks(), (None, Some(5), 70));
+    note(5, 70, Some("metadata"));
+    assert_eq!(marks(), (Some(4), Some(5), 70, true));
+    let metadata = || store.get(&keys.incomplete_result()).unwrap();
+    assert_eq!(metadata().as_deref(), Some("metadata"));
+    finalization::end(&store, &keys, 6).unwrap();
+    assert_eq!(marks(), (None, Some(5), 70, true));
+    note(5, 70, None);
+    assert_eq!((marks(), metadata()), ((None, Some(5), 70, false), None));
+}
+
+#[test]
+fn of_a_session_that_is_gone_no_result_is_noted() {
+    let (store, keys) = (MemoryStore::default(), keys("s"));
+    let written = finalization::Written { at: 1, chunks: 1 };
+    finalization::note(&store, &keys, 1, written, Some("metadata".into())).unwrap();
+    assert_eq!(all_of(&store, &keys), []);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use interview_session::role::{ByRole, StreamRole};
 use crate::bindings::interview::gateway::session_state::{SessionView, StreamView};
 use crate::bindings::interview::gateway::types;
 
-pub fn wit(role: StreamRole) -> types::StreamRole {
+/// As the leaves have it.
+pub const fn wit(role: StreamRole) -> types::StreamRole {
     match role {
         StreamRole::Mixed => types::StreamRole::Mixed,
         StreamRole::Teacher => types::StreamRole::Teacher,
@@ -14,7 +15,7 @@ pub fn wit(role: StreamRole) -> types::StreamRole {
 }
 
 /// The streams of a session's view.
-pub fn streams(view: &SessionView) -> ByRole<&StreamView> {
+pub const fn streams(view: &SessionView) -> ByRole<&StreamView> {
     ByRole {
         mixed: &view.mixed,
         teacher: &view.teacher,

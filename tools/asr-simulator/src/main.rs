@@ -11,6 +11,9 @@ use host_process::{FLUSH_TIME, Output, Signals};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::broadcast::{self, error::RecvError};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// A speech recognition service to develop and test against: the DashScope realtime protocol,
 /// without a model behind it. Words are invented; marked audio comes back as the seconds it is.
@@ -117,10 +120,17 @@ async fn main() -> anyhow::Result<()> {
 fn start_log() -> std::io::Result<Output> {
     let log = Output::stderr(|lines| tracing::warn!(lines, "lines of the log are missing here"))?;
     let output = log.clone();
+    let directives = std::env::var("RUST_LOG").unwrap_or_default();
+    // What is no directive shows nothing more than without one.
+    let filter = directives
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::ERROR));
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_max_level(LevelFilter::TRACE)
         .log_internal_errors(false)
         .with_writer(move || output.clone())
+        .finish()
+        .with(filter)
         .init();
     host_process::log_panics();
     Ok(log)

@@ -14,10 +14,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 const MAX_LINE: usize = 8 << 10;
 
 /// What the lines are logged as, to be found and filtered.
-const TARGET: &str = "component";
-
-/// The filter that leaves them out.
-pub const QUIET: &str = "component=off";
+pub const TARGET: &str = "component";
 
 /// Which stream of the component it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -226,10 +226,11 @@ async fn a_large_result_is_written_in_parts() {
             let path = "/v1/sessions/SlowDown/resolve?stream_role=students";
             let _ = gateway.post(path, &question).await.ok();
         }
-        // Begun, and put together: once each.
+        // Begun, and put together: once each. A host that keeps the objects has tried its store at the start.
+        let before = server.faults().count(&Method::POST);
         let path = "/v1/sessions/SlowDown/finalize";
         let _ = gateway.post(path, &json!({})).await.ok();
-        assert_eq!(server.faults().count(&Method::POST), 2);
+        assert_eq!(server.faults().count(&Method::POST), before + 2);
         let written = gateway.blobs().read("sessions/SlowDown/result.json");
         let written: serde_json::Value = serde_json::from_slice(&written.unwrap()).unwrap();
         assert!(written["events"].as_array().unwrap().len() >= 12);

@@ -278,11 +278,16 @@ fn frames_that_make_no_sense_change_nothing() {
         let is_note = |action: &Action| matches!(action, Action::Note(_));
         assert!(actions.iter().all(is_note), "{actions:?}");
     }
-    let task = stream.task();
-    let text = "{\"header\":".repeat(200);
-    stream.give([Input::Text { task, text }]);
-    assert!(stream.state.odd.take().unwrap().contains("not JSON"));
-    assert_eq!(stream.state, before);
+    for (text, evidence) in [
+        ("{\"header\":".repeat(200), "nested more than"),
+        ("{\"header\":".repeat(100), "not JSON"),
+    ] {
+        let task = stream.task();
+        stream.give([Input::Text { task, text }]);
+        let odd = stream.state.odd.take().unwrap();
+        assert!(odd.contains(evidence), "{odd}");
+        assert_eq!(stream.state, before);
+    }
 }
 
 #[test]

@@ -383,7 +383,7 @@ async fn fault_13_seconds_that_were_never_recorded_cost_nothing_and_are_in_no_li
     // The same in windows.
     let before = asr.log().len();
     let reset = format!("/v1/sessions/{session}/asr-reset?stream_role=teacher");
-    gateway.post(&reset, &json!({})).await.ok();
+    let _ = gateway.post(&reset, &json!({})).await.ok();
     let run = format!("/v1/sessions/{session}/asr-run?stream_role=teacher&flush=true");
     let run = gateway.post(&run, &json!({})).await.ok();
     assert_eq!(

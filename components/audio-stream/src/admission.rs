@@ -1,7 +1,11 @@
 //! May a request become a WebSocket: its path names a session and a role, or a session that is to be
 //! watched, or says what is wrong; and whoever asks may do that, or has yet to say who he is.
 
-use interview_doors::{Credential, Denied, Grant, NO_STORE, PROTOCOL, offers_gateway};
+use std::sync::Mutex;
+
+use interview_doors::{
+    Asker, Credential, Denied, Grant, NO_STORE, PROTOCOL, Seldom, offers_gateway,
+};
 use interview_live::Ask;
 use interview_session::error::ApiError;
 use interview_session::id::SessionId;
@@ -15,6 +19,9 @@ use crate::bindings::exports::realtime::sockets::upgrades::{
 };
 use crate::doors::{self, NARROW, UNKNOWN};
 use crate::settings;
+
+/// When this instance may write the next line of who was refused by origin.
+static REFUSALS: Mutex<Seldom> = Mutex::new(Seldom::new());
 
 /// The context of a client's socket. That of an ASR socket is its task id, which is longer.
 pub const CLIENT: &str = "client";
@@ -78,9 +85,23 @@ fn decide(request: &Request) -> Result<Admission, No> {
         named.next().map(|(_, value)| *value)
     };
     let has_keys = !doors.keys.is_empty();
+    let shown = Credential::of_upgrade(&headers);
+    let asker = Asker {
+        origin: header("origin"),
+        host: header("host"),
+        fetch_site: None,
+        shows_credential: shown.is_some(),
+    };
     doors
         .origins
-        .check_upgrade(header("origin"), header("host"), has_keys)
+        .check_upgrade(&asker, has_keys)
+        .inspect_err(|_| {
+            if let Ok(mut refusals) = REFUSALS.lock()
+                && let Some(line) = refusals.line(crate::now(), || doors.origins.explain(&asker))
+            {
+                eprintln!("a WebSocket of a web page was refused: {line}");
+            }
+        })
         .map_err(No::Denied)?;
     let route = Route::parse(&request.path);
     let query = Query::new(Some(&request.query));
@@ -94,7 +115,7 @@ fn decide(request: &Request) -> Result<Admission, No> {
             standing: Standing::Plain,
         });
     }
-    let Some(shown) = Credential::of_upgrade(&headers) else {
+    let Some(shown) = shown else {
         // Its first frame has to say who it is. What is wrong with the request is not told before.
         let (lane, context) = place(route, &query).map_err(|_| No::Denied(Denied::Unauthorized))?;
         return Ok(Admission {

@@ -1,12 +1,14 @@
 //! The doors of the HTTP API: who may come in, and what web pages of elsewhere are told. What is allowed is
 //! `interview-doors`' to say; here are its inputs and its answers.
 
+use std::sync::Mutex;
+
 use http::Method;
 use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
-use interview_doors::{Credential, Denied, Grant, Origins};
+use interview_doors::{Asker, Credential, Denied, Grant, Origins, Seldom};
 use interview_session::query::Query;
 use interview_session::route::Route;
 use interview_settings::Doors;
@@ -17,6 +19,9 @@ use crate::bindings::realtime::sockets::metrics;
 /// Which site a page is of, as its browser says.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// When this instance may write the next line of who was refused by origin.
+static REFUSALS: Mutex<Seldom> = Mutex::new(Seldom::new());
+
 /// What the request's credential allows; none where nobody is asked for one, and for /health.
 ///
 /// # Errors
@@ -26,19 +31,19 @@ pub fn enter(
     head: &Parts,
     route: Option<&Route<'_>>,
 ) -> Result<Option<Grant<'static>>, Denied> {
-    check_origin(doors, head)?;
+    let headers = texts(&head.headers);
+    let shown = Credential::of_request(&headers);
+    check_origin(doors, head, shown.is_some())?;
     if doors.keys.is_empty() || route == Some(&Route::Health) {
         return Ok(None);
     }
-    let headers = texts(&head.headers);
-    let shown = Credential::of_request(&headers);
     let grant = Grant::of(&doors.keys, shown.as_ref(), crate::now())?;
     grant.allows(route, &Query::new(head.uri.query()))?;
     Ok(Some(grant))
 }
 
 /// Keeps out pages of elsewhere that would change something, whether or not they could read the answer.
-fn check_origin(doors: &Doors, head: &Parts) -> Result<(), Denied> {
+fn check_origin(doors: &Doors, head: &Parts, shows_credential: bool) -> Result<(), Denied> {
     if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
@@ -47,12 +52,23 @@ fn check_origin(doors: &Doors, head: &Parts) -> Result<(), Denied> {
         let value = head.headers.get(name);
         value.map(|value| value.to_str().unwrap_or_default())
     };
-    // Where the host puts the header `host`.
-    let host = head.uri.authority().map(http::uri::Authority::as_str);
-    let has_keys = !doors.keys.is_empty();
-    doors
+    let asker = Asker {
+        origin: text(ORIGIN),
+        // Where the host puts the header `host`.
+        host: head.uri.authority().map(http::uri::Authority::as_str),
+        fetch_site: text(SEC_FETCH_SITE),
+        shows_credential,
+    };
+    let checked = doors
         .origins
-        .check_change(text(ORIGIN), host, text(SEC_FETCH_SITE), has_keys)
+        .check_change(&asker, !doors.keys.is_empty());
+    if checked.is_err()
+        && let Ok(mut refusals) = REFUSALS.lock()
+        && let Some(line) = refusals.line(crate::now(), || doors.origins.explain(&asker))
+    {
+        eprintln!("a request of a web page was refused: {line}");
+    }
+    checked
 }
 
 /// The answer to who may not come in.

@@ -11,6 +11,7 @@ mod keys;
 mod origins;
 mod preflight;
 mod scope;
+mod seldom;
 mod token;
 mod token_request;
 
@@ -20,8 +21,9 @@ pub use grant::{Denied, Grant, NO_STORE, Roles, needed_scope};
 pub use keys::{
     BadKeys, Keys, MAX_KEY_CHARS, MAX_KEYS, MAX_NAME_CHARS, MIN_KEY_CHARS, SAFE_ADMIN_KEY_CHARS,
 };
-pub use origins::{BadOrigins, MAX_ORIGINS, Origins};
+pub use origins::{Asker, BadOrigins, MAX_ORIGINS, Origins};
 pub use preflight::{ALLOWED_HEADERS, EXPOSED_HEADERS, MAX_AGE_SECONDS, allowed_methods};
 pub use scope::Scope;
+pub use seldom::{SELDOM_MS, Seldom};
 pub use token::{Issued, MAX_LIFETIME_SECONDS};
 pub use token_request::{BadTokenRequest, DEFAULT_LIFETIME_SECONDS, TokenRequest};

@@ -59,9 +59,7 @@ fn check_origin(doors: &Doors, head: &Parts, shows_credential: bool) -> Result<(
         fetch_site: text(SEC_FETCH_SITE),
         shows_credential,
     };
-    let checked = doors
-        .origins
-        .check_change(&asker, !doors.keys.is_empty());
+    let checked = doors.origins.check_change(&asker, !doors.keys.is_empty());
     if checked.is_err()
         && let Ok(mut refusals) = REFUSALS.lock()
         && let Some(line) = refusals.line(crate::now(), || doors.origins.explain(&asker))

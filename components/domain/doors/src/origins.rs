@@ -130,7 +130,10 @@ impl Origins {
         text.push_str(&match (listed.is_empty(), more) {
             (true, _) => ", CORS_ALLOWED_ORIGINS is empty".to_owned(),
             (false, 0) => format!(", CORS_ALLOWED_ORIGINS: {}", listed.join(" ")),
-            (false, more) => format!(", CORS_ALLOWED_ORIGINS: {} and {more} more", listed.join(" ")),
+            (false, more) => format!(
+                ", CORS_ALLOWED_ORIGINS: {} and {more} more",
+                listed.join(" ")
+            ),
         });
         text
     }
@@ -460,7 +463,10 @@ mod tests {
             ..Asker::default()
         };
         let text = Origins::parse(&many.join(" ")).unwrap().explain(&asker);
-        assert!(text.len() < 600 && text.ends_with("http://h7 and 56 more"), "{text}");
+        assert!(
+            text.len() < 600 && text.ends_with("http://h7 and 56 more"),
+            "{text}"
+        );
     }
 
     proptest! {

@@ -112,7 +112,8 @@ async fn a_page_of_elsewhere_changes_nothing() {
     let listed = Gateway::start(listed).await;
     let open = Gateway::start(Settings::with_asr(&asr)).await;
     const CROSS: Option<&str> = Some("cross-site");
-    // By whether there are keys, a list, or neither.
+    // By whether there are keys, a list, or neither, where no key is shown: with keys a page that may ask is
+    // told 401.
     let rows = [
         (None, None, [true, true, true]),
         (Some("own"), None, [true, true, true]),
@@ -127,13 +128,15 @@ async fn a_page_of_elsewhere_changes_nothing() {
         let own = format!("http://{}", gateway.address());
         for (origin, site, may) in rows {
             // As a page sends it that does without the answer.
-            let send = async |method: &str, path: &str| {
+            let send = async |method: &str, path: &str, key: Option<&str>| {
                 let body = (method == "POST").then(|| json!({"interviewer_name": "Eve"}));
                 let mut sent = request(method, path, body.as_ref());
                 sent.headers_mut()
                     .insert("content-type", "text/plain".parse().unwrap());
                 sent = with_header(sent, "host", &gateway.address().to_string());
-                sent = with_header(sent, "x-api-key", ADMIN);
+                if let Some(key) = key {
+                    sent = with_header(sent, "x-api-key", key);
+                }
                 let origin = origin.map(|name| if name == "own" { own.as_str() } else { name });
                 for (name, value) in [("origin", origin), ("sec-fetch-site", site)] {
                     if let Some(value) = value {
@@ -148,18 +151,29 @@ async fn a_page_of_elsewhere_changes_nothing() {
                 ("POST", "/v1/sessions/page/asr-reset"),
                 ("DELETE", "/v1/sessions/page"),
             ] {
-                let answer = send(method, path).await;
+                let answer = send(method, path, None).await;
+                let served = if at == 0 { 401 } else { 200 };
                 match may[at] {
-                    true => assert_eq!(answer.status, 200, "{method} {path} {origin:?} {site:?}"),
+                    true => {
+                        assert_eq!(answer.status, served, "{method} {path} {origin:?} {site:?}")
+                    }
                     false => assert_eq!(
                         (answer.status, answer.detail().as_str()),
                         (403, "this origin is not allowed"),
                         "{method} {path} {origin:?} {site:?}"
                     ),
                 }
+                // Where there are keys, one that is shown decides, and nothing else.
+                if at == 0 {
+                    for (key, status) in [(ADMIN, 200), ("no-such-key", 401)] {
+                        let answer = send(method, path, Some(key)).await;
+                        assert_eq!(answer.status, status, "{method} {path} {origin:?} {site:?}");
+                    }
+                }
             }
             // What changes nothing is answered: without CORS headers no page of elsewhere reads it.
-            assert_eq!(send("GET", STATE).await.status, 200, "{origin:?} {site:?}");
+            let answer = send("GET", STATE, Some(ADMIN)).await;
+            assert_eq!(answer.status, 200, "{origin:?} {site:?}");
         }
     }
 }
@@ -171,7 +185,8 @@ async fn a_websocket_of_a_page_of_elsewhere_is_refused_once_doors_are_closed() {
     let listed = Settings::with_asr(&asr).set("CORS_ALLOWED_ORIGINS", APP);
     let listed = Gateway::start(listed).await;
     let open = Gateway::start(Settings::with_asr(&asr)).await;
-    for (gateway, of_app, of_evil) in [(&closed, 403, 403), (&listed, 101, 403), (&open, 101, 101)]
+    // A key that is shown decides, where there are keys.
+    for (gateway, of_app, of_evil) in [(&closed, 101, 101), (&listed, 101, 403), (&open, 101, 101)]
     {
         let own = format!("http://{}", gateway.address());
         for url in ["/v1/audio/ws/page/teacher", "/v1/sessions/page/live"] {
@@ -181,6 +196,7 @@ async fn a_websocket_of_a_page_of_elsewhere_is_refused_once_doors_are_closed() {
                 (Some(APP), of_app),
                 (Some(EVIL), of_evil),
                 (Some("null"), of_evil),
+                (Some("file://"), of_evil),
             ] {
                 let mut headers = vec![("x-api-key", WRITE)];
                 headers.extend(origin.map(|origin| ("origin", origin)));
@@ -191,11 +207,44 @@ async fn a_websocket_of_a_page_of_elsewhere_is_refused_once_doors_are_closed() {
                 assert_eq!(status, expected, "{url} {origin:?}");
             }
         }
+        let own_as_others_write_it = format!("HTTP://{}/", gateway.address());
+        let headers = [
+            ("origin", own_as_others_write_it.as_str()),
+            ("x-api-key", WRITE),
+        ];
+        assert!(
+            gateway
+                .open_with("/v1/audio/ws/page/teacher", &headers)
+                .await
+                .is_ok()
+        );
         // Without a list nothing is said of origins.
         let answer = of_page(gateway, "GET", "/health", EVIL, &[]).await;
         assert_eq!(answer.status, 200);
         assert!(!has_cors(&answer));
     }
+    // Who shows no key in the handshake is asked where the page is from, however that is written.
+    for (gateway, origin, expected) in [
+        (&closed, EVIL, 403),
+        (&closed, "null", 403),
+        (&listed, "HTTPS://App.Example:443/", 101),
+        (&listed, "https://app.example:444", 403),
+    ] {
+        let headers = [("origin", origin)];
+        let status = match gateway
+            .open_with("/v1/audio/ws/page/teacher", &headers)
+            .await
+        {
+            Ok(_) => 101,
+            Err(refused) => refused.status,
+        };
+        assert_eq!(status, expected, "{origin}");
+    }
+    // The log names what was compared, once in a while.
+    closed
+        .says("refused: origin \"https://evil.example\", host ")
+        .await;
+    closed.says("CORS_ALLOWED_ORIGINS is empty").await;
     let asks = [("access-control-request-method", "GET")];
     let answer = of_page(&open, "OPTIONS", STATE, APP, &asks).await;
     assert!(answer.status == 405 && !has_cors(&answer), "{answer:?}");

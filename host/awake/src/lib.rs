@@ -10,6 +10,7 @@
 //! runtime delivers what the operating system has by then.
 //!
 //! It must not know what is waited for.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 use std::fmt;
 use std::pin::{Pin, pin};

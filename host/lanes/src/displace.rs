@@ -167,13 +167,17 @@ impl Registry {
     }
 }
 
+/// For how long each socket of a group has been silent.
+type Silent = Vec<(Duration, Arc<Socket>)>;
+
 /// The sockets of the group that is silent longest, of those of which no socket answers.
 fn silent_group(
     sockets: Vec<Arc<Socket>>,
     account: &Account,
     silence: impl Fn(&Socket) -> Option<Duration>,
-) -> Vec<(Duration, Arc<Socket>)> {
-    let mut groups: HashMap<String, Option<Vec<(Duration, Arc<Socket>)>>> = HashMap::new();
+) -> Silent {
+    // None: a socket of the group answers.
+    let mut groups: HashMap<String, Option<Silent>> = HashMap::new();
     for socket in sockets {
         let Some(group) = socket.group_in(&account.name) else {
             continue;
@@ -187,7 +191,6 @@ fn silent_group(
         }
     }
     let silent = groups.into_values().flatten();
-    let since =
-        |group: &Vec<(Duration, Arc<Socket>)>| group.iter().map(|(silence, _)| *silence).min();
+    let since = |group: &Silent| group.iter().map(|(silence, _)| *silence).min();
     silent.max_by_key(since).unwrap_or_default()
 }

@@ -124,11 +124,14 @@ pub(crate) fn read(given: &str, file: &Path) -> Result<String, VariableFileError
         .map_err(|_| failed(given, file, "is not UTF-8 text: write it anew".to_owned()))
 }
 
+/// Reads the text of a file; what is wrong with it is for a message.
+type Parse = fn(&str) -> Result<Value, String>;
+
 /// The variables of a file that has several, as `@FILE.json` and `@FILE.toml` name it.
 pub(crate) fn read_set(
     source: &VariableSource,
 ) -> Result<BTreeMap<String, String>, VariableFileError> {
-    let (path, parse): (_, fn(&str) -> Result<Value, String>) = match source {
+    let (path, parse): (_, Parse) = match source {
         VariableSource::Json(path) => (path, json),
         VariableSource::Toml(path) => (path, toml),
         VariableSource::One { name, value } => {

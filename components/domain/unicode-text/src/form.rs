@@ -38,12 +38,13 @@ pub fn is_same_name(one: &str, other: &str) -> bool {
     one == other || folded(one) == folded(other)
 }
 
-/// The text with each character in upper and then in lower case, which folds what has three forms (`ẞ`, `ß`,
-/// `ss`; `Σ`, `σ`, `ς`), in normal form.
+/// The text with each character in lower, upper and again in lower case, which folds what has three forms
+/// (`ẞ`, `ß`, `ss`; `Σ`, `σ`, `ς`), in normal form.
 fn folded(text: &str) -> String {
     let text = normal(text.trim());
     let folded = text
         .chars()
+        .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase);
     folded.nfc().collect()

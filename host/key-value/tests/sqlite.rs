@@ -17,6 +17,9 @@ const THREADS: usize = 4;
 /// SQLite's default.
 const PAGE_BYTES: usize = 4096;
 
+/// Some call of a store.
+type Call = fn(&SqliteStore) -> Result<(), KvError>;
+
 fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path, "default", Durability::default()).unwrap()
 }
@@ -314,7 +317,7 @@ fn a_file_that_is_deleted_or_replaced_takes_nothing_any_more() {
 
 #[test]
 fn the_first_call_after_that_is_refused_whichever_it_is() {
-    let first: [fn(&SqliteStore) -> Result<(), KvError>; 5] = [
+    let first: [Call; 5] = [
         |store| store.set("b", b"1"),
         |store| store.set_many(&[entry("b", "1")]),
         |store| store.get("a").map(drop),

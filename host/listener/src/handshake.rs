@@ -151,7 +151,7 @@ mod tests {
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         assert_eq!(
-            check(&request("GET", &headers).headers()).unwrap(),
+            check(request("GET", &headers).headers()).unwrap(),
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
     }
@@ -179,7 +179,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                check(&request("GET", headers).headers()),
+                check(request("GET", headers).headers()),
                 Err(refusal),
                 "{headers:?}"
             );

@@ -14,11 +14,11 @@ fn opens(actions: &[Action]) -> usize {
 }
 
 fn notes(actions: &[Action]) -> Vec<&str> {
-    let of = |action| match action {
-        &Action::Note(ref note) => Some(note.as_str()),
+    let notes = actions.iter().filter_map(|action| match action {
+        Action::Note(note) => Some(note.as_str()),
         _ => None,
-    };
-    actions.iter().filter_map(of).collect()
+    });
+    notes.collect()
 }
 
 /// A task that was sent so many seconds and is to be finished.

@@ -1,5 +1,5 @@
 //! A file, read on a thread of its own: disks and pipes may stand still, the streams do not wait for
-//! them. At most [`AHEAD`] seconds are read ahead.
+//! them. At most `AHEAD` seconds are read ahead.
 
 use tokio::sync::mpsc;
 

@@ -77,8 +77,8 @@ impl From<Missing> for Failure {
     }
 }
 
-/// Builds all steps in order. A first build says what it is doing and how long it takes; later ones, of a second,
-/// are quiet unless something is compiled.
+/// Builds all steps in order. A first build says what it is doing and how long it takes; of later ones cargo says
+/// enough.
 pub fn run(steps: &[Step], is_first: bool) -> Result<(), Failure> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     if is_first {
@@ -100,9 +100,6 @@ pub fn run(steps: &[Step], is_first: bool) -> Result<(), Failure> {
         let began = Instant::now();
         let mut command = cargo();
         command.args(step.cargo);
-        if !is_first {
-            command.arg("--quiet");
-        }
         let status = command.status().map_err(|source| Failure::NotStarted {
             program: command.get_program().to_string_lossy().into_owned(),
             source,

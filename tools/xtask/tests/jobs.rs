@@ -112,7 +112,7 @@ fn a_second_start_says_nothing_of_a_first_build() {
     let builds = machine.builds();
     assert_eq!(
         builds.last().unwrap(),
-        "cargo build --release --bin trigger-websocket --bin feed --quiet"
+        "cargo build --release --bin trigger-websocket --bin feed"
     );
 }
 

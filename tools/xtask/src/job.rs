@@ -27,7 +27,7 @@ const COMPONENTS: Step = Step {
 const PROGRAMS: Step = Step {
     what: "the host (with wasmtime and its compiler) and `feed`",
     cargo: &["build", "--release", "--bin", HOST, "--bin", FEED],
-    first_cpu_seconds: 900,
+    first_cpu_seconds: 720,
 };
 const FEED_ALONE: Step = Step {
     what: "`feed`",

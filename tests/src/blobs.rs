@@ -53,6 +53,12 @@ impl Blobs {
         if are_on_s3() {
             return Self::on_s3();
         }
+        Self::in_directory(state)
+    }
+
+    /// Those of a new gateway with this state directory that keeps them there, whatever the others do.
+    #[must_use]
+    pub fn in_directory(state: &Path) -> Self {
         Self::Directory(state.join("blobs"))
     }
 

@@ -175,6 +175,15 @@ impl Gateway {
 
     /// As [`Gateway::start`], with its objects on S3 whatever the others do.
     pub async fn start_on_s3(settings: Settings) -> Self {
+        Self::start_with_blobs(settings, |_| Blobs::on_s3()).await
+    }
+
+    /// As [`Gateway::start`], with its objects in a directory whatever the others do.
+    pub async fn start_in_a_directory(settings: Settings) -> Self {
+        Self::start_with_blobs(settings, Blobs::in_directory).await
+    }
+
+    async fn start_with_blobs(settings: Settings, blobs: impl Fn(&Path) -> Blobs) -> Self {
         let state = tempfile::tempdir().expect("a state directory");
         let start = move |state: &Path| {
             let mut command = up(state);
@@ -182,7 +191,8 @@ impl Gateway {
             command
         };
         let store = Store::new(Kind::of_this_run(), state.path());
-        Self::start_in(state, store, Blobs::on_s3(), Box::new(start)).await
+        let blobs = blobs(state.path());
+        Self::start_in(state, store, blobs, Box::new(start)).await
     }
 
     /// Starts the app that keeps its objects on S3 itself, on a host that has no part in it.

@@ -131,7 +131,8 @@ async fn what_is_acked_after_the_write_ahead_log_was_deleted_survives_kill_9() {
 
 #[tokio::test]
 async fn a_blob_directory_that_cannot_be_written_ends_the_start_with_its_name() {
-    let (_asr, mut gateway) = started().await;
+    let asr = Asr::start().await;
+    let mut gateway = Gateway::start_in_a_directory(Settings::with_asr(&asr)).await;
     gateway.terminate().await;
     let blobs = gateway.state_dir().join("blobs");
     let away = gateway.state_dir().join("away");
@@ -151,7 +152,8 @@ async fn a_blob_directory_that_cannot_be_written_ends_the_start_with_its_name() 
 
 #[tokio::test]
 async fn a_blob_directory_that_fails_is_shown_and_goes_on_when_it_is_back() {
-    let (_asr, gateway) = started().await;
+    let asr = Asr::start().await;
+    let gateway = Gateway::start_in_a_directory(Settings::with_asr(&asr)).await;
     let mut recorded = Recorded::new("blobs-gone", "teacher", MARK);
     store(&gateway, &mut recorded, 1).await;
     is_well(&gateway, BLOBS).await;

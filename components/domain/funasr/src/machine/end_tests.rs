@@ -3,15 +3,10 @@
 
 use serde_json::json;
 
-use super::tests_support::Stream;
+use super::tests_support::{Stream, opens};
 use super::*;
 use crate::phase::Connection;
 use crate::settings::{MAX_EVIDENCE_CHARS, REJECTED_RETRY_CAP_MS, RETRY_CAP_MS};
-
-fn opens(actions: &[Action]) -> usize {
-    let is_open = |action: &&Action| matches!(action, Action::Open { .. });
-    actions.iter().filter(is_open).count()
-}
 
 fn notes(actions: &[Action]) -> Vec<&str> {
     let notes = actions.iter().filter_map(|action| match action {

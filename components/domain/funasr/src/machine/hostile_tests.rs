@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::tests_support::Stream;
+use super::tests_support::{Stream, is_finish, opens, running, sent, sentences};
 use super::*;
 use crate::phase::Connection;
 use crate::settings::{
@@ -12,50 +12,6 @@ use crate::settings::{
 };
 
 const HOUR_MS: u64 = 3_600_000;
-
-fn is_finish(action: &Action) -> bool {
-    matches!(action, Action::SendText { text, .. } if text.contains("finish-task"))
-}
-
-fn opens(actions: &[Action]) -> usize {
-    let is_open = |action: &&Action| matches!(action, Action::Open { .. });
-    actions.iter().filter(is_open).count()
-}
-
-fn sent(actions: &[Action]) -> Vec<(u32, u32, u32)> {
-    let of = |action: &Action| match action {
-        Action::SendSeconds {
-            first,
-            last,
-            mute_ms,
-            ..
-        } => Some((*first, *last, *mute_ms)),
-        _ => None,
-    };
-    actions.iter().filter_map(of).collect()
-}
-
-fn sentences(actions: &[Action]) -> Vec<(u64, u64, &str)> {
-    let of = |action| match action {
-        &Action::Sentence(Sentence {
-            start_ms,
-            end_ms,
-            ref text,
-            ..
-        }) => Some((start_ms, end_ms, text.as_str())),
-        _ => None,
-    };
-    actions.iter().filter_map(of).collect()
-}
-
-fn running(last: u32) -> Stream {
-    let mut stream = Stream::new();
-    for seq in 1..=last {
-        stream.store(seq);
-    }
-    stream.start("s1");
-    stream
-}
 
 /// Follows the stream's own timer until `until`: when it rings, what it does.
 fn ring_until(stream: &mut Stream, until: u64, mut see: impl FnMut(u64, &[Action])) {

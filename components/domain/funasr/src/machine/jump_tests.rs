@@ -2,7 +2,7 @@
 //! of them later is listed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::tests_support::Stream;
+use super::tests_support::{Stream, is_finish, sentences};
 use super::*;
 use crate::phase::Phase;
 use crate::settings::{GAP_HOLD_MS, MAX_SILENCE_SECONDS};
@@ -10,23 +10,6 @@ use crate::settings::{GAP_HOLD_MS, MAX_SILENCE_SECONDS};
 fn sent(actions: &[Action]) -> Vec<(u32, u32)> {
     let of = |action: &Action| match action {
         Action::SendSeconds { first, last, .. } => Some((*first, *last)),
-        _ => None,
-    };
-    actions.iter().filter_map(of).collect()
-}
-
-fn is_finish(action: &Action) -> bool {
-    matches!(action, Action::SendText { text, .. } if text.contains("finish-task"))
-}
-
-fn sentences(actions: &[Action]) -> Vec<(u64, u64, &str)> {
-    let of = |action| match action {
-        &Action::Sentence(Sentence {
-            start_ms,
-            end_ms,
-            ref text,
-            ..
-        }) => Some((start_ms, end_ms, text.as_str())),
         _ => None,
     };
     actions.iter().filter_map(of).collect()

@@ -1,22 +1,9 @@
 //! Missing and late seconds: what is waited for, what is sent in its place, what is listed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::tests_support::Stream;
+use super::tests_support::{Stream, sent};
 use super::*;
 use crate::settings::{GAP_HOLD_MS, IDLE_FINISH_MS};
-
-fn sent(actions: &[Action]) -> Vec<(u32, u32, u32)> {
-    let of = |action: &Action| match action {
-        Action::SendSeconds {
-            first,
-            last,
-            mute_ms,
-            ..
-        } => Some((*first, *last, *mute_ms)),
-        _ => None,
-    };
-    actions.iter().filter_map(of).collect()
-}
 
 fn flushed(actions: &[Action]) -> Option<u32> {
     let of = |action: &Action| match action {

@@ -4,30 +4,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::tests_support::Stream;
+use super::tests_support::{Stream, running, sentences};
 use super::*;
-
-fn sentences(actions: &[Action]) -> Vec<(u64, u64, &str)> {
-    let of = |action| match action {
-        &Action::Sentence(Sentence {
-            start_ms,
-            end_ms,
-            ref text,
-            ..
-        }) => Some((start_ms, end_ms, text.as_str())),
-        _ => None,
-    };
-    actions.iter().filter_map(of).collect()
-}
-
-fn running(last: u32) -> Stream {
-    let mut stream = Stream::new();
-    for seq in 1..=last {
-        stream.store(seq);
-    }
-    stream.start("s1");
-    stream
-}
 
 fn said(stream: &mut Stream, sentence: &Value) -> Vec<Action> {
     stream.event(

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::demands::ROOM_RETRY_MS;
-use super::tests_support::Stream;
+use super::tests_support::{Stream, sent};
 use super::*;
 use crate::phase::Connection;
 use crate::settings::{
@@ -17,19 +17,6 @@ fn sentences(actions: &[Action]) -> Vec<(u64, u64, &str)> {
         }
     }
     sentences
-}
-
-fn sent(actions: &[Action]) -> Vec<(u32, u32, u32)> {
-    let of = |action: &Action| match action {
-        Action::SendSeconds {
-            first,
-            last,
-            mute_ms,
-            ..
-        } => Some((*first, *last, *mute_ms)),
-        _ => None,
-    };
-    actions.iter().filter_map(of).collect()
 }
 
 fn opens(actions: &[Action]) -> usize {

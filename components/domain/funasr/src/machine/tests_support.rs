@@ -129,3 +129,52 @@ impl Stream {
         self.event(&frame)
     }
 }
+
+/// Whether the task is told to finish.
+pub fn is_finish(action: &Action) -> bool {
+    matches!(action, Action::SendText { text, .. } if text.contains("finish-task"))
+}
+
+/// How many sockets are to be opened.
+pub fn opens(actions: &[Action]) -> usize {
+    let is_open = |action: &&Action| matches!(action, Action::Open { .. });
+    actions.iter().filter(is_open).count()
+}
+
+/// A stream of so many stored seconds whose task has started.
+pub fn running(last: u32) -> Stream {
+    let mut stream = Stream::new();
+    for seq in 1..=last {
+        stream.store(seq);
+    }
+    stream.start("s1");
+    stream
+}
+
+/// The seconds that are sent, as first, last and what of the first is silenced, in milliseconds.
+pub fn sent(actions: &[Action]) -> Vec<(u32, u32, u32)> {
+    let of = |action: &Action| match action {
+        Action::SendSeconds {
+            first,
+            last,
+            mute_ms,
+            ..
+        } => Some((*first, *last, *mute_ms)),
+        _ => None,
+    };
+    actions.iter().filter_map(of).collect()
+}
+
+/// The sentences with their times, in milliseconds.
+pub fn sentences(actions: &[Action]) -> Vec<(u64, u64, &str)> {
+    let of = |action| match action {
+        &Action::Sentence(Sentence {
+            start_ms,
+            end_ms,
+            ref text,
+            ..
+        }) => Some((start_ms, end_ms, text.as_str())),
+        _ => None,
+    };
+    actions.iter().filter_map(of).collect()
+}
